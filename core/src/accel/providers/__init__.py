@@ -1,0 +1,34 @@
+"""The six areas of the contract: what a backend provides and a framework calls.
+
+Each area is a base class. A plugin subclasses it and overrides what its device can do; a member
+that it leaves alone raises :class:`accel.CapabilityError`, so a later release of the contract can
+add members without breaking a plugin. ``Stream``, ``Event`` and ``Communicator`` are protocols:
+a plugin's own classes, which may be native, only need the members.
+"""
+
+from .base import Provider
+from .collectives import Collectives, Communicator, P2POp, Work
+from .events import Event, Events
+from .kv import KVKernels
+from .memcpy import Memcpy, MemRef, Operand
+from .pinned import PinnedBuffer, PinnedMemory, PinnedStats
+from .streams import Stream, Streams
+
+__all__ = [
+    "Collectives",
+    "Communicator",
+    "Event",
+    "Events",
+    "KVKernels",
+    "MemRef",
+    "Memcpy",
+    "Operand",
+    "P2POp",
+    "PinnedBuffer",
+    "PinnedMemory",
+    "PinnedStats",
+    "Provider",
+    "Stream",
+    "Streams",
+    "Work",
+]
