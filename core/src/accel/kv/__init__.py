@@ -1,0 +1,20 @@
+"""KV caches described once, for every engine: layouts, caches, and the plan of a transfer."""
+
+from .cache import KVCache
+from .layout import KVLayout
+from .plan import Dim, PlanePlan, TransferPlan, plan_transfer
+from .presets import PRESETS, dsa_indexer
+from .slots import block_slots, check_slots
+
+__all__ = [
+    "PRESETS",
+    "Dim",
+    "KVCache",
+    "KVLayout",
+    "PlanePlan",
+    "TransferPlan",
+    "block_slots",
+    "check_slots",
+    "dsa_indexer",
+    "plan_transfer",
+]
