@@ -1,4 +1,4 @@
-"""What a plugin says about itself and about the machine, before anything of the vendor is imported."""
+"""What a plugin says about itself and the machine, before anything of the vendor is imported."""
 
 from __future__ import annotations
 

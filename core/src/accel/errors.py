@@ -69,7 +69,7 @@ class BackendUnavailableError(DiscoveryError):
 
 
 class PluginError(DiscoveryError):
-    """A plugin failed on import, in its probe or in a factory; ``__cause__`` holds its exception."""
+    """A plugin failed on import, in its probe or in a factory; ``__cause__`` says how."""
 
 
 class HookSpecVersionError(PluginError):
@@ -81,7 +81,7 @@ class AmbiguousBackendError(DiscoveryError):
 
 
 class TorchImportError(DiscoveryError, ImportError):
-    """``import torch`` fails; the message says whether a vendor's autoload entry point is to blame."""
+    """``import torch`` fails; the message says whether a vendor's autoload is to blame."""
 
 
 class CapabilityError(AccelError, NotImplementedError):
@@ -94,6 +94,9 @@ class CapabilityError(AccelError, NotImplementedError):
         super().__init__(
             f"backend {backend!r} does not support {self.capability!r}. Cure: {self.cure}"
         )
+
+    def __reduce__(self) -> tuple[type[CapabilityError], tuple[str, str, str]]:
+        return type(self), (self.capability, self.backend, self.cure)
 
 
 # --- the caller's arguments --------------------------------------------------------------------
@@ -150,7 +153,7 @@ class FreedError(ArgumentError):
 
 
 class StateError(AccelError, RuntimeError):
-    """The object is not in a state that allows the call (an event without timing, a closed group)."""
+    """The object's state does not allow the call (an event without timing, a closed group)."""
 
 
 class NotReadyError(StateError):

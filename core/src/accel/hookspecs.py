@@ -2,7 +2,10 @@
 
 An entry point of group ``accel.backends`` names a module with ``@accel.hookimpl`` functions. That
 module must import without the vendor's stack: only the factories may import it. Hooks run when a
-backend is discovered or built; the objects they return are then called directly.
+backend is discovered or built; the objects they return are then called directly. A plugin that
+provides a backend is asked for that backend's areas only; one that provides none (a kernel pack,
+whose ``accel_backend_info`` returns None) is asked for every backend's, and needs no probe. Hook
+wrappers are refused.
 """
 
 from __future__ import annotations
@@ -17,7 +20,13 @@ if TYPE_CHECKING:
     from .backend import Backend
     from .providers import Collectives, Events, KVKernels, Memcpy, PinnedMemory, Streams
 
-__all__ = ["ENTRY_POINT_GROUP", "HOOKSPEC_VERSION", "OLDEST_HOOKSPEC_VERSION", "PROJECT", "hookimpl"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "HOOKSPEC_VERSION",
+    "OLDEST_HOOKSPEC_VERSION",
+    "PROJECT",
+    "hookimpl",
+]
 
 PROJECT = "accel"
 ENTRY_POINT_GROUP = "accel.backends"
@@ -31,7 +40,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def accel_backend_info() -> BackendInfo | None:  # type: ignore[empty-body]
+def accel_backend_info() -> BackendInfo | None:
     """The backend this plugin provides, or None for one that only overrides areas of others.
 
     Must be cheap and import nothing.
