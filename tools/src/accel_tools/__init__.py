@@ -1,0 +1,1 @@
+"""The ``accel`` command: diagnosis, listing and benchmarks of accel backends."""
