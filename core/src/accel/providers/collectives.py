@@ -42,7 +42,7 @@ class P2POp:
     kind: Literal["send", "recv"]
     tensor: torch.Tensor
     peer: int  #: rank within the communicator
-    tag: int = 0
+    tag: int = 0  #: 0 to 65535
 
 
 class Communicator(Protocol):
@@ -58,7 +58,8 @@ class Communicator(Protocol):
     """
 
     @property
-    def rank(self) -> int: ...
+    def rank(self) -> int:
+        """This rank within the group; -1 where the caller is not a member."""
 
     @property
     def size(self) -> int: ...
@@ -76,9 +77,7 @@ class Communicator(Protocol):
     ) -> Work | None:
         """In place, on every rank."""
 
-    def broadcast(
-        self, tensor: torch.Tensor, root: int, *, async_op: bool = False
-    ) -> Work | None:
+    def broadcast(self, tensor: torch.Tensor, root: int, *, async_op: bool = False) -> Work | None:
         """``root``'s contents to every rank, in place."""
 
     def reduce(
@@ -173,15 +172,20 @@ class Collectives(Provider):
 
         The world comes from torchrun's environment (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT),
         or from a torch.distributed process group that the framework initialised already.
-        Collective: every rank of the world calls it, also those not in ``ranks``.
+        Collective: every rank of the world calls it, also those not in ``ranks``. Those get a
+        communicator too, closed from the start: its ``rank`` is -1 and its operations raise
+        StateError.
 
         Args:
+            ranks: ascending, each once; a member's rank in the group is its place among them.
             channel: a name from :meth:`channels`; without it the best one that works, and a
                 warning says so when that is not the first.
             timeout: seconds allowed for each operation.
 
         Raises:
             StateError: no world (not launched by torchrun, no process group).
-            ArgumentError: ranks outside the world, or not listing the caller, an unknown channel.
+            ArgumentError: ranks outside the world or not ascending, an unknown channel.
+            CollectiveTimeoutError: a rank did not call it in time; names the ranks.
+            CollectiveError: the ranks ask for different groups.
         """
         raise self.unsupported(Capability.COLLECTIVES)
