@@ -54,6 +54,7 @@ class KVCache:
         geometry: strides, shared by all caches of the same shape.
         pointers: ``array('Q')`` of base addresses, ``[layer * planes + plane]``.
         tensors: what the cache was made from, flat.
+        tensor_pointers: ``array('Q')`` of the tensors' addresses when the cache was made.
         uid: a number no other cache of this process has.
     """
 
@@ -67,7 +68,9 @@ class KVCache:
         "layout",
         "planes",
         "pointers",
+        "self_overlap",
         "slots",
+        "tensor_pointers",
         "tensors",
         "uid",
         "views",
@@ -75,6 +78,7 @@ class KVCache:
 
     tensors: tuple[torch.Tensor, ...]
     views: tuple[tuple[torch.Tensor, ...], ...]
+    self_overlap: str | None  # None until accel.kv.overlap has looked; empty when it does not
 
     def __init__(
         self, tensors: Any, layout: KVLayout | str, *, block_size: int | None = None
@@ -141,6 +145,15 @@ class KVCache:
         import torch
 
         parsed = layout if isinstance(layout, KVLayout) else KVLayout(layout)
+        extents = {
+            "layers": layers, "block_size": block_size, "heads": heads, "head_dim": head_dim,
+            "kv": kv, "split": 1 if split is None else split,
+        }  # fmt: skip
+        for name, extent in extents.items():
+            if extent < 1:
+                raise ArgumentError(name, "at least 1", extent)
+        if blocks < 0:
+            raise ArgumentError("blocks", "at least 0", blocks)
         if "H" not in parsed.inner:
             head_dim, heads = head_dim * heads, 1
         inner = split or max(1, 16 // dtype.itemsize)
@@ -167,13 +180,17 @@ class KVCache:
         else:
             wanted = [layers] if isinstance(layers, int) else list(layers)
         for layer in wanted:
+            if not isinstance(layer, int):
+                raise DTypeError("layers", "an int, a slice or a sequence of ints", repr(layer))
             if not 0 <= layer < self.layers:
                 raise ArgumentError("layers", f"layers from 0 to {self.layers - 1}", layer)
         if not wanted:
             raise ArgumentError("layers", "at least one layer", "none")
         part = type(self).__new__(type(self))
         views = tuple(self.views[i] for i in wanted)
-        part._set(self.layout, self.tensors, views, self.geometry.paged)
+        storages = {v.untyped_storage().data_ptr() for row in views for v in row}
+        tensors = tuple(t for t in self.tensors if t.untyped_storage().data_ptr() in storages)
+        part._set(self.layout, tensors, views, self.geometry.paged)
         return part
 
     @property
@@ -195,7 +212,15 @@ class KVCache:
         return full.squeeze(-2) if full.shape[-2] == 1 else full
 
     def check_alive(self, argument: str) -> None:
-        """Raise FreedError when a tensor's memory was released or moved since the cache was made."""
+        """Raise FreedError when a tensor's memory was released or moved since then."""
+        for i, tensor in enumerate(self.tensors):
+            if tensor.data_ptr() != self.tensor_pointers[i]:
+                raise FreedError(
+                    argument,
+                    "tensors that still have their memory",
+                    f"tensor {i} was freed, resized or given other memory",
+                    "build a new KVCache after reallocating",
+                )
         for layer, row in enumerate(self.views):
             for plane, view in enumerate(row):
                 if view.data_ptr() != self.pointers[layer * self.planes + plane]:
@@ -235,6 +260,8 @@ class KVCache:
             tuple(_plane(views, p) for p in range(self.planes)),
         )
         self.pointers = array("Q", [v.data_ptr() for row in views for v in row])
+        self.tensor_pointers = array("Q", [t.data_ptr() for t in tensors])
+        self.self_overlap = None
         self.uid = next(_uids)
 
 
@@ -298,7 +325,7 @@ def _split(
         tokens, size = tensor.shape[at], block_size or 1
         if size < 1 or tokens % size:
             raise SizeError("block_size", f"a divisor of {name}'s {tokens} tokens", size)
-        tensor = tensor.unflatten(at, (tokens // size, size))
+        tensor = tensor.unflatten(at, (tokens // size, size))  # type: ignore[no-untyped-call]
         axes[at : at + 1] = ["B", "S"]
     elif block_size is not None and tensor.shape[axes.index("S")] != block_size:
         raise SizeError("block_size", tensor.shape[axes.index("S")], block_size)
@@ -331,7 +358,9 @@ def _plane(views: tuple[tuple[torch.Tensor, ...], ...], plane: int) -> Plane:
             raise ShapeError(name, f"{tuple(first.shape)} as in layer 0", tuple(view.shape))
         if view.dtype != first.dtype:
             raise DTypeError(name, f"{first.dtype} as in layer 0", view.dtype)
-        if view.stride() != first.stride():
+        # The stride of an axis of one means nothing.
+        pairs = zip(first.shape, view.stride(), first.stride(), strict=True)
+        if any(n > 1 and ours != theirs for n, ours, theirs in pairs):
             raise LayoutError(name, f"strides {first.stride()} as in layer 0", view.stride())
     size = first.element_size()
     extents, strides = first.shape, [s * size for s in first.stride()]

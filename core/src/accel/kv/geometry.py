@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Dim", "Geometry", "Plane"]
 
@@ -33,8 +33,22 @@ class Plane:
 class Geometry:
     """A cache without its addresses; hashable, so that plans are made once per pair."""
 
+    # Hashed once: it is looked up on every call.
+    _hash: int = field(init=False, repr=False, compare=False)
+
     layers: int
     blocks: int
     block_size: int
     paged: bool  #: False for a flat token axis, which adopts the block size of its counterpart
     planes: tuple[Plane, ...]
+
+    def __post_init__(self) -> None:
+        fields = (self.layers, self.blocks, self.block_size, self.paged, self.planes)
+        object.__setattr__(self, "_hash", hash(fields))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[Geometry], tuple[object, ...]]:
+        # Hashes of strings differ between processes.
+        return Geometry, (self.layers, self.blocks, self.block_size, self.paged, self.planes)

@@ -142,6 +142,8 @@ def _plan_plane(
     if grain == "block":
         dims.insert(0, (block, _within(a, src), _within(b, dst)))
     run, merged = _coalesce(dims, a.itemsize)
+    if len(merged) > MAX_DIMS:
+        raise LayoutError("dst", f"at most {MAX_DIMS} strided axes a token", len(merged))
     return PlanePlan(_paging(a, src, grain, block), _paging(b, dst, grain, block), run, merged)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import LayoutError, SizeError
+from ..errors import DTypeError, LayoutError, SizeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,9 +80,16 @@ def dsa_indexer(
 
     from .cache import KVCache
 
+    for name, given in (
+        ("block_size", block_size), ("value_bytes", value_bytes), ("scale_bytes", scale_bytes)
+    ):  # fmt: skip
+        if given < 1:
+            raise SizeError(name, "at least 1", given)
     need = block_size * (value_bytes + scale_bytes)
     values, scales = [], []
     for i, page in enumerate(pages):
+        if not isinstance(page, torch.Tensor):
+            raise DTypeError(f"pages[{i}]", "a tensor", type(page).__name__)
         if page.dim() < 1 or (page.numel() and not page[0].is_contiguous()):
             raise LayoutError(f"pages[{i}]", "blocks that are contiguous", tuple(page.stride()))
         size = page.element_size()

@@ -59,7 +59,7 @@ def check_slots(
             at = int(wrong.nonzero()[0])
             raise SlotError(name, f"indices below {units}", f"{int(slots[at])} at position {at}")
     src, dst = src[keep], dst[keep]
-    ordered, order = dst.sort()
+    ordered = dst.sort().values
     repeated = (ordered[1:] == ordered[:-1]).nonzero()
     if len(repeated):
         slot = int(ordered[int(repeated[0])])
@@ -84,9 +84,7 @@ def block_slots(blocks: torch.Tensor, block_size: int) -> torch.Tensor:
     """
     import torch
 
-    slots = blocks.long().unsqueeze(1) * block_size + torch.arange(
-        block_size, device=blocks.device
-    )
+    slots = blocks.long().unsqueeze(1) * block_size + torch.arange(block_size, device=blocks.device)
     return slots.masked_fill(blocks.unsqueeze(1) < 0, -1).flatten()
 
 
@@ -95,6 +93,7 @@ def gather_slots(
     seq_lens: torch.Tensor,
     seq_starts: torch.Tensor | None,
     block_size: int,
+    blocks: int,
 ) -> torch.Tensor:
     """Slots of all sequences' tokens, one sequence after another.
 
@@ -103,7 +102,8 @@ def gather_slots(
 
     Raises:
         DTypeError, ShapeError: not int32/int64; not ``[batch, blocks]``, ``[batch]``, ``[batch]``.
-        SlotError: a negative length or start, or more tokens than the row of the table has.
+        SlotError: a negative length or start, more tokens than the row of the table has, or one
+            of their blocks not below ``blocks``.
     """
     import torch
 
@@ -116,6 +116,8 @@ def gather_slots(
             raise DTypeError(name, "an int32 or int64 tensor", given)
         if t.dim() != dims:
             raise ShapeError(name, f"{dims} axes", tuple(t.shape))
+        if t.device != block_table.device:
+            raise DeviceError(name, f"device {block_table.device} as block_table", t.device)
         if len(t) != len(block_table):
             raise ShapeError(name, f"{len(block_table)} sequences", len(t))
     starts = torch.zeros_like(seq_lens) if seq_starts is None else seq_starts
@@ -134,8 +136,14 @@ def gather_slots(
     rows = []
     for i, (start, length) in enumerate(zip(starts.tolist(), seq_lens.tolist(), strict=True)):
         tokens = torch.arange(start, start + length, device=block_table.device)
-        blocks = block_table[i].long()[tokens // block_size]
-        slots = blocks * block_size + tokens % block_size
-        rows.append(slots.masked_fill(blocks < 0, -1))
+        used = block_table[i].long()[tokens // block_size]
+        if (used >= blocks).any():
+            at = int((used >= blocks).nonzero()[0])
+            entry = (start + at) // block_size
+            raise SlotError(
+                "block_table", f"blocks below {blocks}", f"{int(used[at])} at position {i, entry}"
+            )
+        slots = used * block_size + tokens % block_size
+        rows.append(slots.masked_fill(used < 0, -1))
     empty = torch.empty(0, dtype=torch.int64, device=block_table.device)
     return torch.cat(rows) if rows else empty

@@ -40,12 +40,16 @@ def plan_write(
         ArgumentError: no such layer.
         ShapeError, DTypeError, DeviceError: ``key`` or ``value`` does not fit the cache.
     """
-    if not 0 <= layer < cache.layers:
+    if not isinstance(layer, int) or not 0 <= layer < cache.layers:
         raise ArgumentError("layer", f"0 to {cache.layers - 1}", layer)
+    import torch
+
     sources = []
     for name, t in (("key", key), ("value", value)):
-        if t is None:
+        if t is None and name == "value":
             continue
+        if not isinstance(t, torch.Tensor):
+            raise DTypeError(name, "a tensor", type(t).__name__)
         if t.dim() < 2:
             raise ShapeError(name, "[tokens, heads, head_dim] or [tokens, elements]", list(t.shape))
         if t.device != cache.device:
@@ -72,7 +76,7 @@ def _plan(geometry: Geometry, sources: tuple[_Source, ...]) -> WritePlan:
         raise LayoutError("cache", "one or two planes", len(geometry.planes))
     planes = []
     for name, source, (_, _, target) in zip(("key", "value"), sources, parts, strict=False):
-        dtype, shape, strides = source
+        dtype, shape, _ = source
         if dtype != target.dtype:
             raise DTypeError(name, f"{target.dtype} as the cache", dtype)
         plane = _token_plane(source, target.itemsize)
@@ -90,9 +94,7 @@ def _plan(geometry: Geometry, sources: tuple[_Source, ...]) -> WritePlan:
 
 def _token_plane(source: _Source, itemsize: int) -> Plane:
     dtype, shape, strides = source
-    dims = tuple(
-        (n, s * itemsize) for n, s in zip(shape, strides[1:], strict=True) if n != 1
-    )
+    dims = tuple((n, s * itemsize) for n, s in zip(shape, strides[1:], strict=True) if n != 1)
     return Plane(dtype, itemsize, strides[0] * itemsize, 0, dims)
 
 
