@@ -1,0 +1,196 @@
+// Copies and fills for Python: operands are checked in full, then handed to the stream as one task.
+
+#include <accel/errors.hpp>
+#include <accel/operand.hpp>
+
+#include <array>
+
+#include "../runtime/copy_bytes.hpp"
+#include "../runtime/strided_copy.hpp"
+#include "bindings.hpp"
+#include "copy_checks.hpp"
+#include "pinned_buffer.hpp"
+#include "submit.hpp"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace accel_cpu {
+namespace {
+
+using accel::Operand;
+
+char* bytes_of(const Operand& operand) { return reinterpret_cast<char*>(operand.pointer); }
+
+// Gives `task` to the stream. What a tensor over a pool block needs is that the block is not handed
+// out again, so the block remembers the stream instead of the stream keeping the tensor: the buffer
+// can then be freed while the copy is under way.
+template <class F, class Operands>
+void submit_copy(const std::shared_ptr<Stream>& stream, F&& task, const Operands& operands,
+                 std::size_t nbytes) {
+  if (stream->runs_inline()) {
+    submit(stream, std::forward<F>(task), Keepalive(), nbytes);
+    return;
+  }
+  auto& pool = PinnedPool::instance();
+  const bool any_pinned = pool.anything_in_use();
+  Keepalive keep;
+  for (const Operand* operand : operands) {
+    const bool in_pool = any_pinned && pool.holds(operand->pointer, operand->nbytes);
+    if (!in_pool || !operand->is_tensor) keep.add(operand->keep());
+  }
+  submit(stream, std::forward<F>(task), std::move(keep), nbytes);
+  if (!any_pinned) return;
+  const StreamPoint point = stream->point();
+  for (const Operand* operand : operands) {
+    pool.record_use(operand->pointer, operand->contiguous ? operand->nbytes : 1, point);
+  }
+}
+
+// submit_copy, and wait until it ran.
+template <class F>
+void run_copy(const std::shared_ptr<Stream>& stream, F&& task, std::size_t nbytes) {
+  drain_graveyard();
+  if (stream->is_default() && nbytes < kReleaseGilBytes) {
+    task();
+    return;
+  }
+  py::gil_scoped_release unlocked;
+  stream->run_blocking([&task] { task(); });
+}
+
+// Calls run(task, nbytes) with what moves the pair's bytes; not at all when there are none.
+template <class Run>
+void with_copy_task(const CopyPair& pair, Run run) {
+  const std::size_t nbytes = pair.dst.nbytes;
+  if (nbytes == 0) return;
+  char* const dst = bytes_of(pair.dst);
+  const char* const src = bytes_of(pair.src);
+  if (pair.plan != nullptr) {
+    run([plan = pair.plan, dst, src] { plan->copy(dst, src); }, nbytes);
+  } else {
+    run([dst, src, nbytes] { copy_bytes_parallel(dst, src, nbytes); }, nbytes);
+  }
+}
+
+void copy(py::handle dst, py::handle src, py::handle stream) {
+  const auto target = resolve_stream(stream);
+  const CopyPair pair = check_pair(dst.ptr(), "dst", src.ptr(), "src");
+  with_copy_task(pair, [&](auto&& task, std::size_t nbytes) {
+    run_copy(target, std::forward<decltype(task)>(task), nbytes);
+  });
+}
+
+void copy_async(py::handle dst, py::handle src, py::handle stream) {
+  const auto target = resolve_stream(stream);
+  const CopyPair pair = check_pair(dst.ptr(), "dst", src.ptr(), "src");
+  with_copy_task(pair, [&](auto&& task, std::size_t nbytes) {
+    submit_copy(target, std::forward<decltype(task)>(task), std::array{&pair.dst, &pair.src},
+                nbytes);
+  });
+}
+
+// --- batches -------------------------------------------------------------------------------------
+
+struct BatchTask {
+  std::vector<FlatCopy> flat;
+  struct Strided {
+    std::shared_ptr<const StridedCopy> plan;
+    char* dst;
+    const char* src;
+  };
+  std::vector<Strided> strided;
+
+  void operator()() const {
+    if (!flat.empty()) copy_flat_batch(flat);
+    for (const Strided& each : strided) each.plan->copy(each.dst, each.src);
+  }
+};
+
+accel::Ref as_sequence(py::handle object, const char* name) {
+  if (PySequence_Check(object.ptr()) == 0 ||
+      accel::detail::tensor_type() == Py_TYPE(object.ptr())) {
+    accel::fail("DTypeError", name, "a sequence of tensors or MemRefs",
+                accel::describe(object.ptr()));
+  }
+  return accel::checked(PySequence_Fast(object.ptr(), name));
+}
+
+void copy_batch(py::handle dsts, py::handle srcs, py::handle stream) {
+  const auto target = resolve_stream(stream);
+  const accel::Ref to = as_sequence(dsts, "dsts"), from = as_sequence(srcs, "srcs");
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(to.get());
+  if (PySequence_Fast_GET_SIZE(from.get()) != count) {
+    accel::fail("SizeError", "srcs", std::to_string(count) + " operands, as many as dsts",
+                std::to_string(PySequence_Fast_GET_SIZE(from.get())));
+  }
+  std::vector<CopyPair> pairs;
+  pairs.reserve(static_cast<std::size_t>(count));
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    const std::string index = "[" + std::to_string(i) + "]";
+    pairs.push_back(check_pair(PySequence_Fast_GET_ITEM(to.get(), i), "dsts" + index,
+                               PySequence_Fast_GET_ITEM(from.get(), i), "srcs" + index));
+  }
+  check_batch_overlap(pairs);
+  BatchTask task;
+  std::size_t nbytes = 0;
+  std::vector<const Operand*> operands;
+  for (const CopyPair& pair : pairs) {
+    if (pair.dst.nbytes == 0) continue;
+    nbytes += pair.dst.nbytes;
+    operands.push_back(&pair.dst);
+    operands.push_back(&pair.src);
+    if (pair.plan != nullptr) {
+      task.strided.push_back({pair.plan, bytes_of(pair.dst), bytes_of(pair.src)});
+    } else {
+      task.flat.push_back({bytes_of(pair.dst), bytes_of(pair.src), pair.dst.nbytes});
+    }
+  }
+  if (nbytes > 0) submit_copy(target, std::move(task), operands, nbytes);
+}
+
+// --- rows ----------------------------------------------------------------------------------------
+
+void copy_2d(py::handle dst, py::handle src, py::handle width, py::handle height,
+             py::handle dst_pitch, py::handle src_pitch, py::handle stream) {
+  const auto target = resolve_stream(stream);
+  const Rows rows =
+      check_rows(dst.ptr(), src.ptr(), width.ptr(), height.ptr(), dst_pitch.ptr(), src_pitch.ptr());
+  if (rows.plan == nullptr) return;
+  submit_copy(
+      target,
+      [plan = rows.plan, to = bytes_of(rows.dst), from = bytes_of(rows.src)] {
+        plan->copy(to, from);
+      },
+      std::array{&rows.dst, &rows.src}, rows.plan->nbytes());
+}
+
+void fill(py::handle dst, py::handle value, py::handle stream) {
+  const auto target = resolve_stream(stream);
+  const Fill checked = check_fill(dst.ptr(), value.ptr());
+  const std::size_t nbytes = checked.dst.nbytes;
+  if (nbytes == 0) return;
+  char* const to = bytes_of(checked.dst);
+  if (checked.plan != nullptr) {
+    submit_copy(
+        target, [plan = checked.plan, to, byte = checked.value] { plan->fill(to, byte); },
+        std::array{&checked.dst}, nbytes);
+  } else {
+    submit_copy(
+        target, [to, nbytes, byte = checked.value] { fill_bytes_parallel(to, byte, nbytes); },
+        std::array{&checked.dst}, nbytes);
+  }
+}
+
+}  // namespace
+
+void bind_memcpy(py::module_& module) {
+  module.def("copy", &copy, "dst"_a, "src"_a, "stream"_a = py::none());
+  module.def("copy_async", &copy_async, "dst"_a, "src"_a, "stream"_a = py::none());
+  module.def("copy_batch", &copy_batch, "dsts"_a, "srcs"_a, "stream"_a = py::none());
+  module.def("copy_2d", &copy_2d, "dst"_a, "src"_a, py::kw_only(), "width"_a, "height"_a,
+             "dst_pitch"_a, "src_pitch"_a, "stream"_a = py::none());
+  module.def("fill", &fill, "dst"_a, "value"_a, "stream"_a = py::none());
+}
+
+}  // namespace accel_cpu

@@ -1,0 +1,63 @@
+#include "keepalive.hpp"
+
+#include <atomic>
+#include <mutex>
+
+namespace accel_cpu {
+namespace {
+
+struct Graveyard {
+  std::mutex mutex;
+  std::vector<PyObject*> dead;
+  std::atomic<bool> any{false};
+  std::atomic<bool> closed{false};
+};
+
+Graveyard& graveyard() {
+  static auto* only = new Graveyard;  // outlives static destructors, like the workers
+  return *only;
+}
+
+}  // namespace
+
+Keepalive::Keepalive(std::initializer_list<PyObject*> borrowed) {
+  refs_.reserve(borrowed.size());
+  for (PyObject* object : borrowed) add(object);
+}
+
+void Keepalive::add(PyObject* borrowed) {
+  if (borrowed == nullptr || borrowed == Py_None) return;
+  refs_.push_back(borrowed);
+  Py_INCREF(borrowed);
+}
+
+Keepalive::~Keepalive() {
+  if (refs_.empty()) return;
+  auto& yard = graveyard();
+  std::lock_guard<std::mutex> lock(yard.mutex);
+  yard.dead.insert(yard.dead.end(), refs_.begin(), refs_.end());
+  yard.any.store(true, std::memory_order_release);
+}
+
+void drain_graveyard() {
+  auto& yard = graveyard();
+  if (!yard.any.load(std::memory_order_acquire)) return;
+  std::vector<PyObject*> dead;
+  {
+    std::lock_guard<std::mutex> lock(yard.mutex);
+    dead.swap(yard.dead);
+    yard.any.store(false, std::memory_order_relaxed);
+  }
+  for (PyObject* object : dead) Py_DECREF(object);  // may run any code, so without the lock
+}
+
+void drain_graveyard_from_worker() {
+  auto& yard = graveyard();
+  if (!yard.any.load(std::memory_order_acquire) || yard.closed.load()) return;
+  pybind11::gil_scoped_acquire gil;
+  drain_graveyard();
+}
+
+void close_graveyard() { graveyard().closed.store(true); }
+
+}  // namespace accel_cpu

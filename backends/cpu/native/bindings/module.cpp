@@ -1,0 +1,24 @@
+#include "../runtime/copy_bytes.hpp"
+#include "../runtime/parallel.hpp"
+#include "bindings.hpp"
+
+#ifdef ACCEL_CPU_HAS_KV
+void bind_kv(pybind11::module_& module);
+#endif
+
+PYBIND11_MODULE(_native, module) {
+  module.doc() =
+      "The native part of accel-cpu: streams, events, pinned memory, copies, KV kernels.";
+  accel_cpu::bind_faults(module);
+  accel_cpu::bind_events(module);
+  accel_cpu::bind_streams(module);
+  accel_cpu::bind_pinned(module);
+  accel_cpu::bind_memcpy(module);
+  module.def("thread_count", &accel_cpu::thread_count,
+             "Threads that large copies are split over: ACCEL_CPU_THREADS or the processors.");
+  module.def("streaming_threshold", &accel_cpu::streaming_threshold,
+             "Bytes from which copies use stores that bypass the caches.");
+#ifdef ACCEL_CPU_HAS_KV
+  bind_kv(module);
+#endif
+}

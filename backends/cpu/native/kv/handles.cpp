@@ -1,0 +1,188 @@
+#include "handles.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string_view>
+
+namespace accel_cpu::kv {
+namespace {
+
+namespace py = pybind11;
+
+// More combinations of strides than an engine has; a caller that has more plans anew.
+constexpr std::size_t kMostPlans = 64;
+
+std::vector<accel_kv_plane> unpack(const py::bytes& plan) {
+  const std::string_view packed = plan;
+  if (packed.empty() || packed.size() % sizeof(accel_kv_plane) != 0) {
+    throw std::invalid_argument("a plan is packed accel_kv_plane structs");
+  }
+  std::vector<accel_kv_plane> planes(packed.size() / sizeof(accel_kv_plane));
+  std::memcpy(planes.data(), packed.data(), packed.size());
+  return planes;
+}
+
+accel::Ref tensors_of(PyObject* cache) {
+  static PyObject* const name = PyUnicode_InternFromString("tensors");
+  return accel::checked(PyObject_GetAttr(cache, name));
+}
+
+void check_tensor(PyObject* tensors, std::size_t at, std::uintptr_t expected, const char* argument) {
+  std::uintptr_t now = 0;
+  if (tensor_address(PyTuple_GET_ITEM(tensors, static_cast<Py_ssize_t>(at)), &now) &&
+      now == expected) {
+    return;
+  }
+  accel::fail("FreedError", argument, "tensors that still have their memory",
+              "tensor " + std::to_string(at) + " was freed, resized or given other memory",
+              "build a new KVCache after reallocating");
+}
+
+bool fits(const WritePlan::Source& source, const TensorView& view, std::int64_t tokens) {
+  if (source.dtype != view.dtype || !view.is_cpu || view.shape[0] != tokens) return false;
+  return static_cast<std::size_t>(view.ndim) == source.strides.size() &&
+         std::equal(source.extents.begin(), source.extents.end(), view.shape + 1) &&
+         std::equal(source.strides.begin(), source.strides.end(), view.strides);
+}
+
+}  // namespace
+
+void Memory::check(PyObject* cache, const char* argument) const {
+  const accel::Ref held = tensors_of(cache);
+  for (std::size_t i = 0; i < tensors.size(); ++i) check_tensor(held.get(), i, tensors[i], argument);
+}
+
+void Memory::check(PyObject* cache, const char* argument,
+                   const std::vector<std::size_t>& which) const {
+  const accel::Ref held = tensors_of(cache);
+  for (const std::size_t i : which) check_tensor(held.get(), i, tensors[i], argument);
+}
+
+std::unique_ptr<Pair> make_pair(std::int64_t layers, const py::bytes& plan,
+                                const Addresses& src_pointers, const Addresses& dst_pointers,
+                                const Addresses& src_tensors, const Addresses& dst_tensors,
+                                std::int64_t src_units, std::int64_t dst_units,
+                                const std::string& sharing) {
+  auto bound = std::make_shared<Bound>();
+  bound->layers = layers;
+  bound->planes = unpack(plan);
+  bound->src = src_pointers;
+  bound->dst = dst_pointers;
+  const auto bases = static_cast<std::size_t>(layers) * bound->planes.size();
+  if (layers < 1 || bound->src.size() != bases || bound->dst.size() != bases) {
+    throw std::invalid_argument("a base address for every layer and plane");
+  }
+  auto pair = std::make_unique<Pair>();
+  pair->unit_bytes = bound->unit_bytes();
+  pair->bound = std::make_shared<const Bound>(fold_layers(std::move(*bound)));
+  pair->src_memory.tensors = src_tensors;
+  pair->dst_memory.tensors = dst_tensors;
+  pair->src_units = src_units;
+  pair->dst_units = dst_units;
+  if (sharing == "same") {
+    pair->sharing = Sharing::Same;
+  } else if (sharing == "partial") {
+    pair->sharing = Sharing::Partial;
+  } else if (sharing != "none") {
+    throw std::invalid_argument("sharing is none, same or partial");
+  }
+  return pair;
+}
+
+std::unique_ptr<Writer> make_writer(std::size_t planes, std::int64_t slots,
+                                    const Addresses& pointers,
+                                    const std::vector<std::int64_t>& spans,
+                                    const Addresses& tensors,
+                                    const std::vector<std::vector<std::size_t>>& tensors_of_layer) {
+  if (spans.size() != planes || pointers.size() != planes * tensors_of_layer.size()) {
+    throw std::invalid_argument("an address for every layer and plane, a span for every plane");
+  }
+  for (const auto& which : tensors_of_layer) {
+    for (const std::size_t i : which) {
+      if (i >= tensors.size()) throw std::invalid_argument("tensors_of_layer: no such tensor");
+    }
+  }
+  auto writer = std::make_unique<Writer>();
+  writer->planes_ = planes;
+  writer->slots = slots;
+  writer->pointers_ = pointers;
+  writer->spans_ = spans;
+  writer->memory_.tensors = tensors;
+  writer->tensors_of_layer_ = tensors_of_layer;
+  return writer;
+}
+
+const WritePlan* Writer::find(std::int64_t layer, const TensorView* views, int count) const {
+  if (layer < 0 || layer >= static_cast<std::int64_t>(tensors_of_layer_.size())) return nullptr;
+  if (views[0].ndim < 1) return nullptr;
+  const std::int64_t tokens = views[0].shape[0];
+  for (auto plan = plans_.rbegin(); plan != plans_.rend(); ++plan) {
+    const auto& sources = (*plan)->sources;
+    if (static_cast<int>(sources.size()) != count) continue;
+    if (views[count - 1].ndim < 1) return nullptr;
+    if (fits(sources[0], views[0], tokens) &&
+        (count == 1 || fits(sources[1], views[1], tokens))) {
+      return plan->get();
+    }
+  }
+  return nullptr;
+}
+
+void Writer::add(py::handle key, py::handle value, const py::bytes& plan,
+                 const std::vector<std::pair<std::size_t, std::int64_t>>& targets) {
+  auto made = std::make_unique<WritePlan>();
+  made->planes = unpack(plan);
+  made->targets = targets;
+  for (const auto& [tensor, name] : {std::pair(key, "key"), std::pair(value, "value")}) {
+    if (tensor.is_none()) continue;
+    TensorView view;
+    read_tensor(tensor.ptr(), name, &view);
+    made->sources.push_back({view.dtype,
+                             {view.shape + 1, view.shape + view.ndim},
+                             {view.strides, view.strides + view.ndim}});
+  }
+  if (made->sources.size() != made->planes.size() || targets.size() != made->planes.size()) {
+    throw std::invalid_argument("a plane and a target for every tensor");
+  }
+  for (const auto& target : targets) {
+    if (target.first >= planes_) throw std::invalid_argument("targets: no such plane");
+  }
+  if (plans_.size() >= kMostPlans) plans_.erase(plans_.begin());
+  plans_.push_back(std::move(made));
+}
+
+void Writer::check(PyObject* cache, std::int64_t layer) const {
+  memory_.check(cache, "cache", tensors_of_layer_[static_cast<std::size_t>(layer)]);
+}
+
+Bound Writer::bind(const WritePlan& plan, std::int64_t layer, const TensorView* views,
+                   int count) const {
+  Bound bound;
+  bound.layers = 1;
+  bound.planes = plan.planes;
+  for (int i = 0; i < count; ++i) {
+    const auto& [plane, offset] = plan.targets[static_cast<std::size_t>(i)];
+    bound.src.push_back(views[i].data);
+    bound.dst.push_back(pointers_[static_cast<std::size_t>(layer) * planes_ + plane] +
+                        static_cast<std::uintptr_t>(offset));
+  }
+  return bound;
+}
+
+bool Writer::may_share(std::int64_t layer, const TensorView* views, int count) const {
+  for (int i = 0; i < count; ++i) {
+    const TensorView& view = views[i];
+    std::int64_t last = 0;
+    // The itemsize is at most 16; some bytes too many only cost the exact check.
+    for (int d = 0; d < view.ndim; ++d) last += (view.shape[d] - 1) * view.strides[d];
+    const std::uintptr_t end = view.data + (static_cast<std::uintptr_t>(last) + 1) * 16;
+    for (std::size_t p = 0; p < planes_; ++p) {
+      const std::uintptr_t base = pointers_[static_cast<std::size_t>(layer) * planes_ + p];
+      if (view.data < base + static_cast<std::uintptr_t>(spans_[p]) && base < end) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace accel_cpu::kv

@@ -1,0 +1,86 @@
+// What is prepared once for a pair of caches, or for writing to one, and looked up on every call.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tensor_view.hpp"
+#include "transfer.hpp"
+
+namespace accel_cpu::kv {
+
+using Addresses = std::vector<std::uintptr_t>;
+
+// The addresses that a cache's tensors had when it was made.
+struct Memory {
+  Addresses tensors;
+
+  // Raises FreedError, naming `argument`, when one of cache.tensors is elsewhere now.
+  void check(PyObject* cache, const char* argument) const;
+  void check(PyObject* cache, const char* argument, const std::vector<std::size_t>& which) const;
+};
+
+enum class Sharing { None, Same, Partial };  // accel.kv.overlap.Sharing
+
+struct Pair {
+  std::shared_ptr<const Bound> bound;
+  Memory src_memory, dst_memory;
+  std::int64_t src_units = 0, dst_units = 0, unit_bytes = 0;
+  Sharing sharing = Sharing::None;
+};
+
+std::unique_ptr<Pair> make_pair(std::int64_t layers, const pybind11::bytes& plan,
+                                const Addresses& src_pointers, const Addresses& dst_pointers,
+                                const Addresses& src_tensors, const Addresses& dst_tensors,
+                                std::int64_t src_units, std::int64_t dst_units,
+                                const std::string& sharing);
+
+// How key and value of one shape, dtype and stride reach a layer: accel.kv.write.WritePlan.
+struct WritePlan {
+  struct Source {
+    std::uint64_t dtype;
+    std::vector<std::int64_t> extents, strides;  // without, and with, the token axis
+  };
+  std::vector<Source> sources;
+  std::vector<accel_kv_plane> planes;
+  std::vector<std::pair<std::size_t, std::int64_t>> targets;  // plane, byte offset
+};
+
+class Writer {
+ public:
+  // nullptr when there is none, or when the tensors or the layer are not right: accel.kv.write then
+  // finds the words for it.
+  const WritePlan* find(std::int64_t layer, const TensorView* views, int count) const;
+  void add(pybind11::handle key, pybind11::handle value, const pybind11::bytes& plan,
+           const std::vector<std::pair<std::size_t, std::int64_t>>& targets);
+  void check(PyObject* cache, std::int64_t layer) const;
+  Bound bind(const WritePlan& plan, std::int64_t layer, const TensorView* views, int count) const;
+  // Whether a source's bounds meet the layer's.
+  bool may_share(std::int64_t layer, const TensorView* views, int count) const;
+
+  std::int64_t slots = 0;
+
+ private:
+  friend std::unique_ptr<Writer> make_writer(std::size_t, std::int64_t, const Addresses&,
+                                             const std::vector<std::int64_t>&, const Addresses&,
+                                             const std::vector<std::vector<std::size_t>>&);
+  std::size_t planes_ = 0;
+  Addresses pointers_;
+  std::vector<std::int64_t> spans_;  // by plane: bytes from a layer's base to the end of its last slot
+  Memory memory_;
+  std::vector<std::vector<std::size_t>> tensors_of_layer_;
+  std::vector<std::unique_ptr<WritePlan>> plans_;  // most recent last
+};
+
+std::unique_ptr<Writer> make_writer(std::size_t planes, std::int64_t slots,
+                                    const Addresses& pointers,
+                                    const std::vector<std::int64_t>& spans,
+                                    const Addresses& tensors,
+                                    const std::vector<std::vector<std::size_t>>& tensors_of_layer);
+
+}  // namespace accel_cpu::kv

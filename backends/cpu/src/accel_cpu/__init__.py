@@ -1,0 +1,1 @@
+"""accel on the CPU: a fast native backend (``cpu``) and a plain-torch one (``cpu-reference``)."""

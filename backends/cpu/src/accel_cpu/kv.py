@@ -1,0 +1,197 @@
+"""KV data movement by the native engine: plans are made here once, calls go straight to C++."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from accel.capabilities import Capabilities, Capability, Level
+from accel.kv.checks import check_cache, check_transfer
+from accel.kv.overlap import check_destination
+from accel.kv.write import plan_write
+from accel.providers import KVKernels
+
+from ._native import kv as _native
+
+if TYPE_CHECKING:
+    import torch
+
+    from accel.backend import Backend
+    from accel.kv import KVCache
+    from accel.kv.plan import Grain
+    from accel.providers import Stream
+
+__all__ = ["CpuKVKernels"]
+
+_HOST = ("cpu",)
+
+#: Prepared pairs and writers kept; the oldest goes first. One takes some kilobytes.
+_MOST = 1024
+
+_transfer = _native.transfer
+_map_blocks = _native.map_blocks
+_gather = _native.gather
+_write = _native.write
+
+
+class CpuKVKernels(KVKernels):
+    """Strided copies on all threads, past the caches when they are large.
+
+    A call looks up what was prepared for its caches, under their uids, and enters C++ once: index
+    lists, freed tensors and overlaps are checked there, then the work goes to the stream. Nothing
+    that is kept keeps a cache alive.
+    """
+
+    capabilities = Capabilities(
+        {
+            Capability.KV_TRANSFER: Level.NATIVE,
+            Capability.KV_TRANSFER_BLOCKS: Level.NATIVE,
+            Capability.KV_WRITE: Level.NATIVE,
+            Capability.KV_COPY_BLOCKS: Level.NATIVE,
+            Capability.KV_SWAP_BLOCKS: Level.NATIVE,
+            Capability.KV_GATHER: Level.NATIVE,
+        }
+    )
+    notes = ("index tensors are always checked",)
+
+    def __init__(self, backend: Backend) -> None:
+        self._device = backend.device
+        self._pairs: dict[tuple[int, int, str], Any] = {}
+        self._writers: dict[int, Any] = {}
+        self._lock = threading.Lock()
+
+    def transfer(
+        self,
+        src: KVCache,
+        dst: KVCache,
+        src_slots: torch.Tensor,
+        dst_slots: torch.Tensor,
+        *,
+        grain: Grain = "token",
+        stream: Stream | None = None,
+    ) -> None:
+        try:
+            pair = self._pairs[src.uid, dst.uid, grain]
+        except (KeyError, AttributeError, TypeError):
+            pair = self._prepare(src, dst, grain)
+        _transfer(pair, src, dst, src_slots, dst_slots, stream)
+
+    def copy_blocks(
+        self, cache: KVCache, block_mapping: torch.Tensor, *, stream: Stream | None = None
+    ) -> None:
+        try:
+            pair = self._pairs[cache.uid, cache.uid, "block"]
+        except (KeyError, AttributeError, TypeError):
+            check_destination(check_cache("cache", cache, _HOST), "cache")
+            pair = self._prepare(cache, cache, "block")
+        _map_blocks(pair, cache, cache, block_mapping, stream)
+
+    def swap_blocks(
+        self,
+        src: KVCache,
+        dst: KVCache,
+        block_mapping: torch.Tensor,
+        *,
+        stream: Stream | None = None,
+    ) -> None:
+        try:
+            pair = self._pairs[src.uid, dst.uid, "block"]
+        except (KeyError, AttributeError, TypeError):
+            pair = self._prepare(src, dst, "block")
+        _map_blocks(pair, src, dst, block_mapping, stream)
+
+    def gather(
+        self,
+        src: KVCache,
+        dst: KVCache,
+        block_table: torch.Tensor,
+        seq_lens: torch.Tensor,
+        *,
+        seq_starts: torch.Tensor | None = None,
+        stream: Stream | None = None,
+    ) -> None:
+        try:
+            pair = self._pairs[src.uid, dst.uid, "token"]
+        except (KeyError, AttributeError, TypeError):
+            pair = self._prepare(src, dst, "token")
+        _gather(
+            pair, src, dst, block_table, seq_lens, seq_starts, src.block_size, src.blocks, stream
+        )
+
+    def write(
+        self,
+        cache: KVCache,
+        layer: int,
+        key: torch.Tensor,
+        value: torch.Tensor | None,
+        slot_mapping: torch.Tensor,
+        *,
+        stream: Stream | None = None,
+    ) -> None:
+        try:
+            writer = self._writers[cache.uid]
+            if _write(writer, cache, layer, key, value, slot_mapping, stream):
+                return
+        except (KeyError, AttributeError):
+            writer = self._prepare_writer(cache)
+        except TypeError:
+            if isinstance(layer, int):
+                raise
+        # Tensors of a new shape, or wrong ones: plan_write knows.
+        made = plan_write(cache, layer, key, value)
+        writer.add(key, value, made.plan.pack(), list(made.target))
+        if not _write(writer, cache, layer, key, value, slot_mapping, stream):
+            raise AssertionError("the plan just made does not fit its own tensors")
+
+    def close(self) -> None:
+        self._pairs.clear()
+        self._writers.clear()
+
+    def _prepare(self, src: KVCache, dst: KVCache, grain: Grain) -> Any:
+        source, target, plan, shared = check_transfer(src, dst, grain, _HOST)
+        pair = _native.Pair(
+            plan.layers,
+            plan.pack(),
+            list(source.pointers),
+            list(target.pointers),
+            list(source.tensor_pointers),
+            list(target.tensor_pointers),
+            plan.src_units,
+            plan.dst_units,
+            shared,
+        )
+        self._keep(self._pairs, (source.uid, target.uid, grain), pair)
+        return pair
+
+    def _prepare_writer(self, cache: KVCache) -> Any:
+        cache = check_cache("cache", cache, _HOST)
+        check_destination(cache, "cache")
+        spans = [
+            v.element_size()
+            * (1 + sum((n - 1) * s for n, s in zip(v.shape, v.stride(), strict=True)))
+            if cache.blocks
+            else 0
+            for v in cache.views[0]
+        ]
+        writer = _native.Writer(
+            cache.planes,
+            cache.slots,
+            list(cache.pointers),
+            spans,
+            list(cache.tensor_pointers),
+            [_tensors_behind(cache, layer) for layer in range(cache.layers)],
+        )
+        self._keep(self._writers, cache.uid, writer)
+        return writer
+
+    def _keep(self, kept: dict[Any, Any], key: Any, value: Any) -> None:
+        with self._lock:
+            while len(kept) >= _MOST:
+                kept.pop(next(iter(kept)))
+            kept[key] = value
+
+
+def _tensors_behind(cache: KVCache, layer: int) -> list[int]:
+    """Which of ``cache.tensors`` hold the memory of a layer."""
+    storages = {v.untyped_storage().data_ptr() for v in cache.views[layer]}
+    return [i for i, t in enumerate(cache.tensors) if t.untyped_storage().data_ptr() in storages]
