@@ -1,0 +1,1 @@
+"""Backends that are the good ``cpu`` backend with one thing broken each: see ``catalogue``."""
