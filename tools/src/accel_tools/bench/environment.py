@@ -1,0 +1,110 @@
+"""What a figure depends on: machine, versions, threads, the command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from accel import Backend
+
+__all__ = ["available_memory", "describe"]
+
+#: Prefixes of variables that change what is measured.
+VARIABLES = ("ACCEL_", "OMP_", "MKL_NUM", "KMP_")
+
+
+def describe(backend: Backend, seed: int) -> dict[str, Any]:
+    """The ``environment`` of the JSON report, at the end of the run."""
+    import torch
+
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": " ".join(["accel", *sys.argv[1:]]),
+        "seed": seed,
+        "backend": {
+            "name": backend.name,
+            "distribution": backend.distribution,
+            "version": backend.version,
+            "device": str(backend.device),
+            "simulated": backend.simulated,
+            "notes": list(backend.notes),
+            "overrides": [f"{o.area}: {o.distribution}" for o in backend.overrides if o.used],
+        },
+        "chip": _chip(backend),
+        "cpu": _cpu(),
+        "cpus": os.cpu_count(),
+        "cpus_allowed": _cpus_allowed(),
+        "load_average": _load_average(),
+        "torch_threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "accel_core": _version("accel-core"),
+        "accel_tools": _version("accel-tools"),
+        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(VARIABLES)},
+    }
+
+
+def available_memory() -> int | None:
+    """Bytes of host memory that can be had now; None where the system does not say."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    for line in text.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return None
+
+
+def _chip(backend: Backend) -> str:
+    """The device's own name where torch knows it, else what the probe said."""
+    import torch
+
+    if backend.device.type == "cpu":
+        return _cpu()
+    try:
+        module = torch.get_device_module(backend.device)
+        return str(module.get_device_name(backend.device))
+    except (AttributeError, RuntimeError):
+        # Not every vendor's module has a name to give.
+        return backend.probe.reason or str(backend.device)
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or platform.machine()
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpus_allowed() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return None
+
+
+def _load_average() -> float | None:
+    """Of the last minute, this process included; None where the system does not say."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""

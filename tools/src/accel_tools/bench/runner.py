@@ -1,0 +1,41 @@
+"""Runs workloads one after another on a site and gathers their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+
+from .environment import available_memory
+from .measure import Budget
+from .rows import Row
+from .site import Site
+from .workload import Workload, run_workload
+
+__all__ = ["run_all", "selected"]
+
+
+def selected(workloads: Iterable[Workload], patterns: Iterable[str]) -> list[Workload]:
+    """Those whose name contains, or as a shell pattern matches, any of ``patterns``."""
+    wanted = list(patterns)
+    return [
+        w
+        for w in workloads
+        if not wanted or any(p in w.name or fnmatchcase(w.name, p) for p in wanted)
+    ]
+
+
+def run_all(
+    workloads: Iterable[Workload],
+    site: Site,
+    budget: Budget,
+    progress: Callable[[Workload], object] = lambda workload: None,
+) -> list[Row]:
+    """A row for each workload. ``progress`` is called before each."""
+    rows = []
+    for workload in workloads:
+        progress(workload)
+        free = available_memory()
+        # Half: the rest is for the system's own caches and whoever else is on the machine.
+        rows.append(run_workload(workload, site, budget, None if free is None else free // 2))
+    site.release()
+    return rows

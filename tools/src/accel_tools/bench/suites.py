@@ -1,0 +1,101 @@
+"""Which workloads a command runs, in order. A new family is one more line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .buffers import size_name
+from .families import (
+    kv_blocks,
+    kv_calls,
+    kv_layouts,
+    kv_tokens,
+    kv_transfers,
+    memcpy_calls,
+    memcpy_forms,
+    memcpy_sizes,
+)
+from .kv_setting import KVSetting
+from .shapes import KVShape
+from .site import Site
+from .workload import Workload
+
+__all__ = ["KV_EVERY_COUNT", "KV_ONE_COUNT", "MEMCPY", "KVRequest", "kv_suite", "memcpy_suite"]
+
+#: Each takes the site and the largest payload in bytes.
+MEMCPY = (
+    memcpy_sizes.copies,
+    memcpy_forms.batches,
+    memcpy_forms.rows_2d,
+    memcpy_forms.fills,
+    memcpy_calls.tiny_copies,
+)
+
+#: Each takes the site and a KVSetting; run for every token count.
+KV_EVERY_COUNT = (kv_transfers.between_paged_and_contiguous,)
+
+#: Run for one token count: the largest up to 2048, or else the smallest.
+KV_ONE_COUNT = (
+    kv_layouts.layout_pairs,
+    kv_layouts.block_size_one,
+    kv_blocks.swaps,
+    kv_blocks.copies_within,
+    kv_tokens.writes,
+    kv_tokens.gathers,
+    kv_calls.decode_calls,
+)
+ONE_COUNT = 2048
+
+
+@dataclass(frozen=True)
+class KVRequest:
+    """What ``accel bench kv`` was asked for."""
+
+    shapes: tuple[KVShape, ...]
+    tokens: tuple[int, ...]
+    layouts: tuple[str, ...] = ()
+
+
+def memcpy_suite(site: Site, max_bytes: int) -> Iterator[Workload]:
+    """All memcpy workloads with payloads up to ``max_bytes``."""
+    for family in MEMCPY:
+        yield from family(site, max_bytes)
+
+
+def kv_suite(site: Site, request: KVRequest, max_bytes: int) -> tuple[list[Workload], list[str]]:
+    """All KV workloads, and a line for each token count that ``max_bytes`` leaves out."""
+    workloads: list[Workload] = []
+    left_out: list[str] = []
+    for shape in request.shapes:
+        fitting = _fitting(shape, request.tokens, max_bytes, left_out)
+        for tokens in fitting:
+            setting = KVSetting(shape, tokens, request.layouts)
+            for family in KV_EVERY_COUNT:
+                workloads += family(site, setting)
+        if fitting:
+            setting = KVSetting(shape, _one_count(fitting), request.layouts)
+            for family in KV_ONE_COUNT:
+                workloads += family(site, setting)
+    return workloads, left_out
+
+
+def _fitting(
+    shape: KVShape, tokens: Sequence[int], max_bytes: int, left_out: list[str]
+) -> list[int]:
+    fitting = []
+    for count in tokens:
+        payload = count * shape.token_bytes
+        if payload <= max_bytes:
+            fitting.append(count)
+        else:
+            left_out.append(
+                f"{shape.name}, {count} tokens: a payload of {payload:,} bytes exceeds"
+                f" --max-bytes {size_name(max_bytes)}"
+            )
+    return fitting
+
+
+def _one_count(tokens: Sequence[int]) -> int:
+    small = [t for t in tokens if t <= ONE_COUNT]
+    return max(small) if small else min(tokens)

@@ -1,0 +1,187 @@
+"""A workload: what to set up, what to call, what must come out. And how one becomes a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from accel import Capability, OutOfMemoryError
+
+from .measure import Budget, Contender, Timing, interleave
+from .rows import Comparison, Row, Status
+from .site import Kind, Site, one_thread
+
+if TYPE_CHECKING:
+    from accel import Stream
+
+__all__ = ["Case", "TorchWay", "Workload", "run_workload"]
+
+
+@dataclass(frozen=True)
+class TorchWay:
+    """How plain torch does the same, on the same tensors."""
+
+    what: str
+    call: Callable[[], object]
+    allocates: bool = False  #: returns new tensors instead of writing the row's own output
+
+
+@dataclass(frozen=True)
+class Case:
+    """A workload set up on a site.
+
+    ``reset`` poisons the outputs, and ``check`` then says what is wrong with them after ``call``
+    (an empty string when nothing is): every byte that must be written, and that the others are
+    as they were.
+    """
+
+    call: Callable[[], object]
+    reset: Callable[[], None]
+    check: Callable[[], str]
+    dst: Kind  #: of the plain copy that it is compared with
+    src: Kind
+    torch_ways: tuple[TorchWay, ...] = ()
+    submission: bool = False  #: time the host's part of the call alone
+    stream: Stream | None = (
+        None  #: where ``call`` goes, and the plain copy; the current one if None
+    )
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row to be."""
+
+    name: str
+    needs: tuple[Capability, ...]  #: the first is what is measured
+    bytes: int  #: payload, one direction
+    footprint: int  #: bytes of memory that it takes, about
+    prepare: Callable[[Site], Case] = field(repr=False)
+    labels: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def run_workload(workload: Workload, site: Site, budget: Budget, memory: int | None = None) -> Row:
+    """Check, measure and check again.
+
+    Args:
+        memory: bytes that a workload may take; unbounded if None.
+
+    What goes wrong is the row's status and reason; only what ends the process passes through.
+    """
+    capabilities = site.backend.capabilities
+    missing = [c for c in (*workload.needs, Capability.COPY) if c not in capabilities]
+    if missing:
+        names = ", ".join(sorted({str(c) for c in missing}))
+        text = f"backend {site.backend.name!r} does not claim {names}"
+        return _row(workload, site, Status.UNSUPPORTED, text)
+    if memory is not None and workload.footprint > memory:
+        text = f"takes about {workload.footprint >> 20} MiB of {memory >> 20} MiB"
+        return _row(workload, site, Status.SKIPPED, text)
+    try:
+        return _run(workload, site, budget)
+    except Exception as error:
+        site.release()
+        status = Status.SKIPPED if _out_of_memory(error) else Status.ERROR
+        return _row(workload, site, status, f"{type(error).__name__}: {error}")
+
+
+def _run(workload: Workload, site: Site, budget: Budget) -> Row:
+    with one_thread():
+        case = workload.prepare(site)
+    wrong = _checked_call(case, site)
+    if wrong:
+        return _row(workload, site, Status.WRONG, wrong)
+    clock = site.submit_clock(case.stream) if case.submission else site.clock()
+    what, plain = site.plain_copy(case.dst, case.src, workload.bytes, clock, case.stream)
+    contenders = [Contender(case.call, clock), Contender(plain, clock)]
+    refused: dict[TorchWay, str] = {}
+    for way in case.torch_ways:
+        try:
+            way.call()
+        except (NotImplementedError, RuntimeError) as error:
+            # A device whose torch lacks the operator still has its own figures.
+            refused[way] = f"{type(error).__name__}: {error}"
+    apart = [Contender(way.call, clock) for way in case.torch_ways if way not in refused]
+    times = interleave(contenders, budget, apart)
+    # Again, now that everything is warm and cached: a call may take another path then.
+    wrong = _checked_call(case, site)
+    if wrong:
+        return _row(workload, site, Status.WRONG, f"after {times[0].repeats} repeats: {wrong}")
+    of_torch = iter(times[2:])
+    torch = [
+        _compare(
+            way.what,
+            times[0],
+            None if way in refused else next(of_torch),
+            refused.get(way, ""),
+            way.allocates,
+        )
+        for way in case.torch_ways
+    ]
+    return _row(
+        workload,
+        site,
+        Status.OK,
+        "",
+        clock=clock.name,
+        seconds=times[0],
+        memcpy=_compare(what, times[0], times[1]),
+        torch=tuple(torch),
+        checked=2,
+    )
+
+
+def _checked_call(case: Case, site: Site) -> str:
+    with one_thread():
+        case.reset()
+    site.synchronize()
+    case.call()
+    site.synchronize(case.stream)
+    with one_thread():
+        return case.check()
+
+
+def _compare(
+    what: str, own: Timing, other: Timing | None, reason: str = "", allocates: bool = False
+) -> Comparison:
+    ratio = other.median / own.median if other is not None and own.median > 0 else None
+    return Comparison(what, other, ratio, reason, allocates)
+
+
+def _row(
+    workload: Workload,
+    site: Site,
+    status: Status,
+    reason: str,
+    *,
+    clock: str = "",
+    seconds: Timing | None = None,
+    memcpy: Comparison | None = None,
+    torch: tuple[Comparison, ...] = (),
+    checked: int = 0,
+) -> Row:
+    measured = workload.needs[0]
+    return Row(
+        name=workload.name,
+        status=status,
+        bytes=workload.bytes,
+        capability=str(measured),
+        level=str(site.backend.capabilities[measured]),
+        labels=workload.labels,
+        reason=reason,
+        clock=clock,
+        seconds=seconds,
+        memcpy=memcpy,
+        torch=torch,
+        checked=checked,
+        simulated=site.backend.simulated,
+    )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    import torch
+
+    if isinstance(error, (OutOfMemoryError, MemoryError, torch.OutOfMemoryError)):
+        return True
+    # What torch's CPU allocator raises is a plain RuntimeError.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,185 @@
+"""A backend of plain torch whose streams run nothing until they are waited for.
+
+Whoever times or checks without waiting sees poison. Defects are put in by replacing its methods.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from time import perf_counter
+
+import pytest
+import torch
+
+import accel
+from accel import Backend, BackendInfo, Capabilities, Capability, Level, Probe
+from accel.devices import DeviceSpec
+from accel.providers import Events, KVKernels, Memcpy, MemRef, PinnedMemory, Streams
+
+
+class LazyStream:
+    """Keeps its work until somebody waits."""
+
+    def __init__(self):
+        self.queue = []
+
+    def push(self, work):
+        self.queue.append(work)
+
+    def synchronize(self):
+        while self.queue:
+            self.queue.pop(0)()
+
+
+class LazyStreams(Streams):
+    def __init__(self):
+        self.main = LazyStream()
+
+    def current(self):
+        return self.main
+
+    def create(self, priority=0):
+        return LazyStream()
+
+    @contextmanager
+    def use(self, stream):
+        yield stream
+
+
+class TimedEvent:
+    def __init__(self, stream):
+        self.stream, self.at = stream, None
+
+    def record(self, stream=None):
+        (stream or self.stream).push(self._note)
+
+    def _note(self):
+        self.at = perf_counter()
+
+    def synchronize(self):
+        self.stream.synchronize()
+
+    def elapsed_time(self, end):
+        return (end.at - self.at) * 1e3
+
+
+class TimedEvents(Events):
+    def __init__(self, streams):
+        self.streams = streams
+
+    def create(self, *, timing=False, interprocess=False):
+        return TimedEvent(self.streams.main)
+
+
+class PlainPinned(PinnedMemory):
+    def empty(self, shape, dtype=None, *, numa_node=None, huge_pages=False):
+        return torch.empty(shape, dtype=dtype)
+
+
+def as_tensor(operand):
+    return operand.owner if isinstance(operand, MemRef) else operand
+
+
+class LazyMemcpy(Memcpy):
+    def __init__(self, streams):
+        self.streams = streams
+
+    def _push(self, stream, work):
+        (stream or self.streams.main).push(work)
+
+    def copy(self, dst, src, stream=None):
+        self.copy_async(dst, src, stream)
+        (stream or self.streams.main).synchronize()
+
+    def copy_async(self, dst, src, stream=None):
+        self._push(stream, lambda: as_tensor(dst).copy_(as_tensor(src)))
+
+    def copy_batch(self, dsts, srcs, stream=None):
+        self._push(stream, lambda: [d.copy_(s) for d, s in zip(dsts, srcs, strict=True)])
+
+    def copy_2d(self, dst, src, *, width, height, dst_pitch, src_pitch, stream=None):
+        into = dst.view(-1).as_strided((height, width), (dst_pitch, 1))
+        out_of = src.view(-1).as_strided((height, width), (src_pitch, 1))
+        self._push(stream, lambda: into.copy_(out_of))
+
+    def fill(self, dst, value, stream=None):
+        self._push(stream, lambda: dst.fill_(value))
+
+
+class LazyKV(KVKernels):
+    def __init__(self, streams):
+        self.streams = streams
+
+    def transfer(self, src, dst, src_slots, dst_slots, *, grain="token", stream=None):
+        def work():
+            for layer in range(src.layers):
+                for plane in range(src.planes):
+                    self._move(
+                        src.view(layer, plane), dst.view(layer, plane), src_slots, dst_slots, grain
+                    )
+
+        (stream or self.streams.main).push(work)
+
+    @staticmethod
+    def _move(src, dst, src_units, dst_units, grain):
+        if grain == "block":
+            dst[dst_units] = src[src_units]
+            return
+        sizes = src.shape[1], dst.shape[1]
+        taken = src[src_units // sizes[0], src_units % sizes[0]]
+        dst[dst_units // sizes[1], dst_units % sizes[1]] = taken
+
+    def write(self, cache, layer, key, value, slot_mapping, *, stream=None):
+        def work():
+            for plane, new in enumerate([key] if value is None else [key, value]):
+                view, size = cache.view(layer, plane), cache.block_size
+                view[slot_mapping // size, slot_mapping % size] = new
+
+        (stream or self.streams.main).push(work)
+
+    def copy_blocks(self, cache, block_mapping, *, stream=None):
+        self.transfer(
+            cache, cache, block_mapping[:, 0], block_mapping[:, 1], grain="block", stream=stream
+        )
+
+    def swap_blocks(self, src, dst, block_mapping, *, stream=None):
+        self.transfer(
+            src, dst, block_mapping[:, 0], block_mapping[:, 1], grain="block", stream=stream
+        )
+
+    def gather(self, src, dst, block_table, seq_lens, *, seq_starts=None, stream=None):
+        slots = []
+        for row, length in zip(block_table.tolist(), seq_lens.tolist(), strict=True):
+            slots += [row[j // src.block_size] * src.block_size + j % src.block_size
+                      for j in range(length)]  # fmt: skip
+        found = torch.tensor(slots)
+        self.transfer(src, dst, found, torch.arange(len(found)), stream=stream)
+
+
+def make_backend(*, without=(), simulated=False, name="lazy"):
+    info = BackendInfo(name, "cpu", accel.HOOKSPEC_VERSION)
+    probe = Probe(True, "made for a test", device_count=1, simulated=simulated)
+    backend = Backend(info, probe, DeviceSpec("cpu"), "accel-lazy", "1.2.3")
+    backend.streams = LazyStreams()
+    backend.events = TimedEvents(backend.streams)
+    backend.pinned = PlainPinned()
+    backend.memcpy = LazyMemcpy(backend.streams)
+    backend.kv = LazyKV(backend.streams)
+    kept = [c for c in Capability if c not in without]
+    backend.capabilities = Capabilities(dict.fromkeys(kept, Level.COMPOSED))
+    return backend
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread():
+    """Beside other busy processes OpenMP's threads wait for one another for milliseconds."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def lazy_backend():
+    """``lazy_backend(without=..., simulated=...)`` makes one."""
+    return make_backend
