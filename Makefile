@@ -1,0 +1,94 @@
+# make conformance   set everything up in .venv and check the CPU backend
+# make test          set up and run every check: lint, types, unit tests, conformance
+# make docs          rewrite docs/contract.md from the code
+#
+# PYTHON=python3.12 picks the interpreter; an interpreter that has torch >= 2.6 lends it to .venv.
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.done
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
+LOCAL := $(PIP) --no-build-isolation --no-deps -e
+SOURCES := core/src backends/cpu/src conformance/src tools/src
+
+BUILD_TOOLS := setuptools wheel scikit-build-core 'pybind11>=2.12' 'cmake>=3.20' ninja
+RUNTIME := 'pluggy>=1.3' 'numpy' click rich jinja2 packaging
+CHECKERS := pytest pytest-xdist hypothesis ruff mypy jsonschema
+
+.DEFAULT_GOAL := help
+.PHONY: help setup conformance test lint types unit docs clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '1,5s/^# \{0,1\}//p' Makefile
+
+setup: $(DONE)/core $(DONE)/cpu $(DONE)/conformance $(DONE)/tools $(DONE)/checkers
+
+conformance: setup
+	$(BIN)/accel-conformance run --backend cpu -n $(JOBS)
+
+test: lint types unit conformance
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy $(SOURCES)
+
+unit: setup
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+docs: setup
+	$(BIN)/python tools/dev/contract_doc.py
+
+clean:
+	rm -rf $(VENV) build reports core/src/*.egg-info backends/*/build conformance/src/*.egg-info tools/src/*.egg-info
+
+# --- what `setup` does, each step once -----------------------------------------------------------
+
+$(DONE)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python >= 3.10 is needed; give one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' \
+	  || { echo "Python's venv module is needed (Debian: python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV) \
+	  $$($(PYTHON) -c 'import importlib.util as u; print("--system-site-packages" if u.find_spec("torch") else "")')
+	mkdir -p $(DONE)
+	touch $@
+
+$(DONE)/torch: $(DONE)/venv tools/dev/install_torch.py
+	$(BIN)/python tools/dev/install_torch.py
+	touch $@
+
+$(DONE)/build-tools: $(DONE)/venv
+	$(PIP) $(BUILD_TOOLS)
+	touch $@
+
+$(DONE)/runtime: $(DONE)/torch
+	$(PIP) $(RUNTIME)
+	touch $@
+
+$(DONE)/checkers: $(DONE)/runtime
+	$(PIP) $(CHECKERS)
+	touch $@
+
+$(DONE)/core: core/pyproject.toml $(DONE)/build-tools $(DONE)/runtime
+	$(LOCAL) core
+	touch $@
+
+CPU_NATIVE := $(shell find backends/cpu/native core/src/accel/include -type f) backends/cpu/CMakeLists.txt
+
+$(DONE)/cpu: backends/cpu/pyproject.toml $(CPU_NATIVE) $(DONE)/core
+	$(LOCAL) backends/cpu
+	touch $@
+
+$(DONE)/conformance: conformance/pyproject.toml $(DONE)/core $(DONE)/checkers
+	$(LOCAL) conformance
+	touch $@
+
+$(DONE)/tools: tools/pyproject.toml $(DONE)/core
+	$(LOCAL) tools
+	touch $@
