@@ -37,7 +37,7 @@ void synchronize(const Event& event) {
     wait_interruptibly(
         [&](std::chrono::nanoseconds limit) { return wait_on_host(*signal, limit); });
   }
-  drain_graveyard();
+  settle_graveyard();
 }
 
 double elapsed_time(const Event& start, py::handle end) {

@@ -37,13 +37,13 @@ std::shared_ptr<Event> as_event(py::handle object) {
 
 void synchronize(Stream& stream) {
   wait_interruptibly([&](std::chrono::nanoseconds limit) { return stream.wait_idle(limit); });
-  drain_graveyard();
+  settle_graveyard();
   stream.throw_errors();
 }
 
 void synchronize_every_stream() {
   wait_interruptibly([](std::chrono::nanoseconds limit) { return synchronize_all(limit); });
-  drain_graveyard();
+  settle_graveyard();
   Stream::default_stream()->throw_errors();
   for (const auto& stream : Stream::all()) stream->throw_errors();
 }

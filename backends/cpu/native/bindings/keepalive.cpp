@@ -1,6 +1,8 @@
 #include "keepalive.hpp"
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 
 namespace accel_cpu {
@@ -11,7 +13,12 @@ struct Graveyard {
   std::vector<PyObject*> dead;
   std::atomic<bool> any{false};
   std::atomic<bool> closed{false};
+  std::atomic<int> draining{0};  // threads that are releasing references
+  std::condition_variable drained;
 };
+
+// Releasing a reference may run any code, which may synchronise: that must not wait for itself.
+thread_local int draining_here = 0;
 
 Graveyard& graveyard() {
   static auto* only = new Graveyard;  // outlives static destructors, like the workers
@@ -46,9 +53,27 @@ void drain_graveyard() {
   {
     std::lock_guard<std::mutex> lock(yard.mutex);
     dead.swap(yard.dead);
-    yard.any.store(false, std::memory_order_relaxed);
+    ++yard.draining;  // before `any`: who sees that cleared sees this
+    yard.any.store(false, std::memory_order_release);
   }
+  ++draining_here;
   for (PyObject* object : dead) Py_DECREF(object);  // may run any code, so without the lock
+  --draining_here;
+  {
+    std::lock_guard<std::mutex> lock(yard.mutex);
+    --yard.draining;
+  }
+  yard.drained.notify_all();
+}
+
+void settle_graveyard() {
+  drain_graveyard();
+  auto& yard = graveyard();
+  if (draining_here > 0 || yard.draining.load(std::memory_order_acquire) == 0) return;
+  pybind11::gil_scoped_release released;  // they need it
+  std::unique_lock<std::mutex> lock(yard.mutex);
+  // Bounded: in a forked child the thread that counted itself in does not exist.
+  yard.drained.wait_for(lock, std::chrono::seconds(1), [&] { return yard.draining.load() == 0; });
 }
 
 void drain_graveyard_from_worker() {

@@ -32,6 +32,10 @@ class Keepalive {
 // Releases what waits in the graveyard. The GIL must be held.
 void drain_graveyard();
 
+// drain_graveyard, and until what other threads took out of it is released too: after a
+// synchronisation nothing of the finished work is alive any more. The GIL must be held.
+void settle_graveyard();
+
 // Takes the GIL if the graveyard holds anything: what a stream does when it runs idle. Does nothing
 // once close_graveyard was called, since the interpreter may be going away.
 void drain_graveyard_from_worker();

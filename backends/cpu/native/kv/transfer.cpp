@@ -29,6 +29,8 @@ constexpr std::int64_t kShortRun = 64;
 
 // Lines are asked for this long before they are copied, where units are small enough to look ahead.
 constexpr std::size_t kBytesAhead = 4096;
+// Destinations closer than this come up in order, and their pages with them.
+constexpr accel_i64 kNearby = 32 << 10;
 
 // Source and destination no longer fit the last-level cache together. What the C library reports is
 // the sum over all sockets of the host on some virtual machines, so the kernel is asked as well.
@@ -88,8 +90,10 @@ class PlaneWork {
         }
         mover = &several;
       }
+      const accel_i64 dst_page = ahead(2).dst - span.dst;
+      const bool scattered = dst_page > kNearby || dst_page < -kNearby;
       (*mover)(dst + span.dst, src + span.src,
-               {ahead(1).src - span.src, ahead(4).src - span.src, ahead(2).dst - span.dst});
+               {ahead(1).src - span.src, ahead(4).src - span.src, scattered ? dst_page : 0});
     }
   }
 
