@@ -58,7 +58,7 @@ BAD_SLOTS = [
     (torch.zeros(1), ints(1), DTypeError, "src_slots", "int32 or int64", "float32"),
     ([0], ints(1), DTypeError, "src_slots", "tensor", "list"),
     (ints(0), None, DTypeError, "dst_slots", "tensor", "NoneType"),
-    (ints(0), torch.empty(1, dtype=torch.int64, device="meta"), DeviceError, "dst_slots", "", "meta"),
+    (ints(0), ints(0).to("meta"), DeviceError, "dst_slots", "", "meta"),
 ]  # fmt: skip
 
 

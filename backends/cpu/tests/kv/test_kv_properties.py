@@ -20,7 +20,7 @@ ONE_PLANE = ["L | B S D", "L | T H D", "L | B H S D", "L | B S H D", "| T L D", 
 
 @st.composite
 def slot_pairs(draw: Any, src_units: int, dst_units: int) -> list[tuple[int, int]]:
-    """Distinct destinations, any sources, paddings of either side; runs of neighbours are common."""
+    """Distinct destinations, any sources, padding on either side; neighbours are common."""
     if draw(st.booleans()):
         start = draw(st.integers(0, src_units - 1))
         to = draw(st.integers(0, dst_units - 1))

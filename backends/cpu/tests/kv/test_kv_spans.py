@@ -56,7 +56,7 @@ def test_more_than_two_gigabytes_within_one_tensor(kv, grain):
 
 
 def test_layers_gigabytes_apart(kv):
-    """One allocation, page-first: the stride between tokens is small, that between planes is not."""
+    """One allocation, page-first: a small stride between tokens, a large one between planes."""
     apart = 3 * 2**30
     memory = sparse(2 * apart)
     far = KVCache(memory.as_strided((2, 2, 4, 2, 8), (apart, 64, 16, 8, 1)), "| K L T H D")
