@@ -397,8 +397,9 @@ s.add_callback(lambda: None)
 
 def test_keyboard_interrupt_reaches_a_waiting_thread():
     code = """
-import threading, _thread, time
+import signal, threading, _thread, time
 from accel_cpu.streams import CpuStreams
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts without
 s = CpuStreams().create()
 gate = threading.Event()
 s.add_callback(gate.wait)

@@ -1,0 +1,67 @@
+"""The KV engine alone, built from tests/native/kv_engine.cpp with sanitizers.
+
+ACCEL_STRESS_SEED repeats a run; ACCEL_SOAK=1 runs twenty times as many cases.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import accel
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+NATIVE = TESTS.parent / "native"
+SOURCES = [
+    TESTS / "native" / "kv_engine.cpp",
+    *(NATIVE / "kv" / f"{name}.cpp" for name in ("leaf", "box", "transfer")),
+    *(NATIVE / "runtime" / f"{name}.cpp" for name in ("copy_bytes", "parallel", "lifecycle")),
+]
+ROUNDS = 40_000 if os.environ.get("ACCEL_SOAK") == "1" else 2_000
+
+
+def compiler() -> str:
+    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        if name and shutil.which(name):
+            return name
+    pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
+
+
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_random_plans(tmp_path, sanitizer):
+    flags = ["-O1", "-g", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
+    trivial = tmp_path / "trivial.cpp"
+    trivial.write_text("int main() { return 0; }\n")
+    probe = [compiler(), *flags, str(trivial), "-o", str(tmp_path / "trivial"), "-pthread"]
+    if subprocess.run(probe, capture_output=True).returncode:
+        pytest.skip(f"{compiler()} cannot link -fsanitize={sanitizer}")
+
+    program = tmp_path / "kv_engine"
+    objects = []
+    for source in SOURCES:
+        objects.append(str(tmp_path / f"{source.stem}.o"))
+        command = [compiler(), "-std=c++17", "-Wall", "-Wextra", "-Werror", *flags]
+        includes = [f"-I{NATIVE}", f"-I{accel.get_include()}"]
+        built = subprocess.run(
+            [*command, *includes, "-c", str(source), "-o", objects[-1]],
+            capture_output=True,
+            text=True,
+        )
+        assert built.returncode == 0, built.stderr
+    linked = [compiler(), *flags, *objects, "-o", str(program), "-pthread"]
+    subprocess.run(linked, check=True)
+    seed = int(os.environ.get("ACCEL_STRESS_SEED", random.randrange(2**31)))
+    print(f"seed {seed}: ACCEL_STRESS_SEED={seed} repeats it")
+    done = subprocess.run(
+        [str(program), str(seed), str(ROUNDS)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "ACCEL_CPU_THREADS": "3"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{ROUNDS} rounds" in done.stdout
