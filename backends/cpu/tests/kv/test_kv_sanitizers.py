@@ -11,8 +11,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import accel
 import pytest
+
+import accel
 
 TESTS = Path(__file__).resolve().parents[1]
 NATIVE = TESTS.parent / "native"
