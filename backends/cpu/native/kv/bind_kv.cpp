@@ -32,7 +32,8 @@ SlotList column(const TensorView& view, std::int64_t first, std::int64_t stride)
   list.stride = stride;
   list.wide = view.is_int64;
   const auto itemsize = view.is_int64 ? 8 : 4;
-  list.data = reinterpret_cast<const void*>(view.data + static_cast<std::uintptr_t>(first * itemsize));
+  const auto skipped = static_cast<std::uintptr_t>(first * itemsize);
+  list.data = reinterpret_cast<const void*>(view.data + skipped);
   return list;
 }
 
@@ -55,7 +56,8 @@ void refuse_shared_bytes(const Bound& bound, const SlotPairs& pairs, const char*
   char text[32];
   std::snprintf(text, sizeof text, "%#llx", static_cast<unsigned long long>(address));
   fail("OverlapError", argument, "destinations that share no byte with the sources",
-       std::string("the byte at address ") + text + " is in a run that is read and one that is written",
+       std::string("the byte at address ") + text +
+           " is in a run that is read and one that is written",
        "transfer through another cache, or in two calls");
 }
 

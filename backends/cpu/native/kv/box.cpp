@@ -9,6 +9,8 @@ namespace {
 
 // A run this long is streamed whatever its alignment; a tile this large pays for the detour.
 constexpr accel_i64 kLongRun = 512;
+// Translations under way at once; more would push each other out.
+constexpr accel_i64 kTouches = 16;
 // The tile lies in L1 or L2 while it is gathered and streamed out.
 constexpr accel_i64 kTileBytes = 32 << 10;
 
@@ -65,8 +67,8 @@ void Mover::Outer::push(accel_i64 n, accel_i64 s, accel_i64 d) {
   dst[ndim++] = d;
 }
 
-template <class F>
-void Mover::Outer::each(char* to, const char* from, F&& body) const {
+template <class To, class F>
+void Mover::Outer::each(To* to, const char* from, F&& body) const {
   if (ndim == 0) {
     body(to, from);
     return;
@@ -146,7 +148,7 @@ Mover::Mover(const Box& box, bool streaming) {
   }
 }
 
-void Mover::operator()(char* dst, const char* src, Ahead ahead) const {
+void Mover::operator()(char* dst, const char* src, std::ptrdiff_t ahead) const {
   if (staged_ == 0) {
     const bool aligned = reinterpret_cast<std::uintptr_t>(dst) % kLine == 0;
     const LeafLoop loop = aligned ? loop_ : unaligned_loop_;
@@ -159,8 +161,31 @@ void Mover::operator()(char* dst, const char* src, Ahead ahead) const {
   whole.run = staged_;
   around_.each(dst, src, [&](char* d, const char* s) {
     outer_.each(tile, s, [&](char* t, const char* from) { loop_(leaf_, t, from, ahead); });
-    stream_out(whole, d, tile, Ahead());
+    stream_out(whole, d, tile, 0);
   });
+}
+
+std::size_t Mover::touch_batch() const {
+  if (leaf_.run < kLine || leaf_.run > kPage) return 0;
+  accel_i64 runs = leaf_.n;
+  for (const Outer* outer : {&outer_, &around_}) {
+    for (int i = 0; i < outer->ndim; ++i) runs *= outer->size[i];
+  }
+  return static_cast<std::size_t>(std::max<accel_i64>(1, kTouches / runs));
+}
+
+void Mover::touch(const char* dst, const char* src, bool dst_too) const {
+  const bool both_ends = leaf_.run >= kLongRun;  // a longer run may well straddle two pages
+  const auto touch_leaf = [&](const char* d, const char* s) {
+    for (accel_i64 i = 0; i < leaf_.n; ++i) {
+      __builtin_prefetch(s, 0, 0);
+      if (both_ends) __builtin_prefetch(s + leaf_.run - 1, 0, 0);
+      if (dst_too) __builtin_prefetch(d, 1, 3);
+      s += leaf_.src;
+      d += leaf_.dst;
+    }
+  };
+  around_.each(dst, src, [&](const char* d, const char* s) { outer_.each(d, s, touch_leaf); });
 }
 
 }  // namespace accel_cpu::kv

@@ -12,8 +12,8 @@ using accel_i64 = ::accel_i64;
 
 constexpr int kMaxDims = ACCEL_KV_MAX_DIMS + 1;  // one more for neighbouring units
 
-// `run` contiguous bytes for every index of the dimensions, which are ordered by falling destination
-// stride. Strides in bytes.
+// `run` contiguous bytes for every index of the dimensions, which are ordered by falling
+// destination stride. Strides in bytes.
 struct Box {
   accel_i64 run = 0;
   int ndim = 0;
@@ -24,8 +24,8 @@ struct Box {
   accel_i64 bytes() const;
 };
 
-// The box of `count` units that lie src_step and dst_step apart, joined with the runs where they are
-// contiguous on both sides.
+// The box of `count` units that lie src_step and dst_step apart, joined with the runs where they
+// are contiguous on both sides.
 Box neighbouring_units(const accel_kv_plane& plane, accel_i64 count, accel_i64 src_step,
                        accel_i64 dst_step);
 
@@ -35,13 +35,8 @@ struct Leaf {
   accel_i64 n = 1, src = 0, dst = 0;       // strides of n
   accel_i64 m = 1, m_src = 0, m_dst = 0;  // strides of m
 };
-// Distances to what will be wanted soon: from each source byte to the one to fetch now, and, further
-// on, to pages whose address translation should be under way, as nothing takes longer when runs are
-// scattered. 0 for none.
-struct Ahead {
-  std::ptrdiff_t line = 0, src_page = 0, dst_page = 0;
-};
-using LeafLoop = void (*)(const Leaf& leaf, char* dst, const char* src, Ahead ahead);
+// `ahead` is how far from each source byte the one lies that will be wanted soon; 0 for none.
+using LeafLoop = void (*)(const Leaf& leaf, char* dst, const char* src, std::ptrdiff_t ahead);
 
 // A box and the loop chosen for it. With `streaming`, stores go past the caches where whole lines
 // are written; the caller ends a batch with streaming_fence().
@@ -49,7 +44,13 @@ class Mover {
  public:
   Mover() = default;
   Mover(const Box& box, bool streaming);
-  void operator()(char* dst, const char* src, Ahead ahead) const;
+  void operator()(char* dst, const char* src, std::ptrdiff_t ahead) const;
+
+  // Starts the address translation of the pages that moving this box will touch: nothing takes
+  // longer when runs are scattered, and several at once take as long as one.
+  void touch(const char* dst, const char* src, bool dst_too) const;
+  // How many touches make a batch; 0 where runs are too short or too long for them to pay.
+  std::size_t touch_batch() const;
 
  private:
 
@@ -58,8 +59,8 @@ class Mover {
     int ndim = 0;
     accel_i64 size[kMaxDims], src[kMaxDims], dst[kMaxDims];
     void push(accel_i64 n, accel_i64 s, accel_i64 d);
-    template <class F>
-    void each(char* to, const char* from, F&& body) const;
+    template <class To, class F>
+    void each(To* to, const char* from, F&& body) const;
   };
 
   Leaf leaf_;

@@ -28,7 +28,8 @@ accel::Ref tensors_of(PyObject* cache) {
   return accel::checked(PyObject_GetAttr(cache, name));
 }
 
-void check_tensor(PyObject* tensors, std::size_t at, std::uintptr_t expected, const char* argument) {
+void check_tensor(PyObject* tensors, std::size_t at, std::uintptr_t expected,
+                  const char* argument) {
   std::uintptr_t now = 0;
   if (tensor_address(PyTuple_GET_ITEM(tensors, static_cast<Py_ssize_t>(at)), &now) &&
       now == expected) {
@@ -50,7 +51,9 @@ bool fits(const WritePlan::Source& source, const TensorView& view, std::int64_t 
 
 void Memory::check(PyObject* cache, const char* argument) const {
   const accel::Ref held = tensors_of(cache);
-  for (std::size_t i = 0; i < tensors.size(); ++i) check_tensor(held.get(), i, tensors[i], argument);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    check_tensor(held.get(), i, tensors[i], argument);
+  }
 }
 
 void Memory::check(PyObject* cache, const char* argument,

@@ -71,7 +71,7 @@ class Writer {
                                              const std::vector<std::vector<std::size_t>>&);
   std::size_t planes_ = 0;
   Addresses pointers_;
-  std::vector<std::int64_t> spans_;  // by plane: bytes from a layer's base to the end of its last slot
+  std::vector<std::int64_t> spans_;  // by plane: bytes from a layer's base to its end
   Memory memory_;
   std::vector<std::vector<std::size_t>> tensors_of_layer_;
   std::vector<std::unique_ptr<WritePlan>> plans_;  // most recent last

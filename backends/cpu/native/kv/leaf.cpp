@@ -10,8 +10,6 @@
 namespace accel_cpu::kv {
 namespace {
 
-constexpr accel_i64 kPage = 4096;
-
 inline void prefetch(const char* at) { __builtin_prefetch(at, 0, 3); }
 
 // Read once and not again: kept out of the outer caches, which measured faster beside streaming.
@@ -21,34 +19,24 @@ inline void prefetch_lines(const char* from, accel_i64 bytes) {
   for (accel_i64 i = 0; i < bytes; i += kLine) prefetch(from + i);
 }
 
-// A run may straddle two pages. For the destination one line suffices: it is fetched for nothing.
-inline void prefetch_pages(const char* dst, const char* src, accel_i64 run, Ahead ahead) {
-  prefetch_once(src + ahead.src_page);
-  prefetch_once(src + ahead.src_page + run - 1);
-  if (ahead.dst_page != 0) __builtin_prefetch(dst + ahead.dst_page, 1, 3);
-}
-
 // --- ordinary stores ---------------------------------------------------------------------------
 
 template <accel_i64 Run>
-void fixed_runs(const Leaf& leaf, char* dst, const char* src, Ahead ahead) {
+void fixed_runs(const Leaf& leaf, char* dst, const char* src, std::ptrdiff_t ahead) {
   // Shorter pieces share lines with their neighbours, which hardware prefetches well.
-  const bool fetch = Run >= 16 && ahead.line != 0;
+  const bool fetch = Run >= 16 && ahead != 0;
   for (accel_i64 i = 0; i < leaf.n; ++i) {
-    if (fetch) prefetch_lines(src + ahead.line, Run);
+    if (fetch) prefetch_lines(src + ahead, Run);
     std::memcpy(dst, src, Run);
     src += leaf.src;
     dst += leaf.dst;
   }
 }
 
-void any_runs(const Leaf& leaf, char* dst, const char* src, Ahead ahead) {
-  const bool fetch = ahead.line != 0 && leaf.run <= kPage;
+void any_runs(const Leaf& leaf, char* dst, const char* src, std::ptrdiff_t ahead) {
+  const bool fetch = ahead != 0 && leaf.run <= kPage;
   for (accel_i64 i = 0; i < leaf.n; ++i) {
-    if (fetch) {
-      prefetch_pages(dst, src, leaf.run, ahead);
-      prefetch_lines(src + ahead.line, leaf.run);
-    }
+    if (fetch) prefetch_lines(src + ahead, leaf.run);
     std::memcpy(dst, src, static_cast<std::size_t>(leaf.run));
     src += leaf.src;
     dst += leaf.dst;
@@ -56,10 +44,10 @@ void any_runs(const Leaf& leaf, char* dst, const char* src, Ahead ahead) {
 }
 
 // Runs of 16 to 512 bytes: the last piece overlaps the one before.
-void short_runs(const Leaf& leaf, char* dst, const char* src, Ahead ahead) {
+void short_runs(const Leaf& leaf, char* dst, const char* src, std::ptrdiff_t ahead) {
   const accel_i64 last = leaf.run - 16;
   for (accel_i64 i = 0; i < leaf.n; ++i) {
-    if (ahead.line != 0) prefetch_lines(src + ahead.line, leaf.run);
+    if (ahead != 0) prefetch_lines(src + ahead, leaf.run);
     for (accel_i64 j = 0; j < last; j += 16) std::memcpy(dst + j, src + j, 16);
     std::memcpy(dst + last, src + last, 16);
     src += leaf.src;
@@ -125,33 +113,31 @@ inline void stream_backwards(char* dst, const char* src, accel_i64 bytes, std::p
   stream_body(dst + bytes - kLine, src + bytes - kLine, bytes / kLine, -kLine, src + ahead);
 }
 
-void lines(const Leaf& leaf, char* dst, const char* src, Ahead ahead) {
+void lines(const Leaf& leaf, char* dst, const char* src, std::ptrdiff_t ahead) {
   for (accel_i64 i = 0; i < leaf.n; ++i) {
-    prefetch_pages(dst, src, leaf.run, ahead);
-    stream_backwards(dst, src, leaf.run, ahead.line);
+    stream_backwards(dst, src, leaf.run, ahead);
     src += leaf.src;
     dst += leaf.dst;
   }
 }
 
-void streamed(const Leaf& leaf, char* dst, const char* src, Ahead ahead) {
+void streamed(const Leaf& leaf, char* dst, const char* src, std::ptrdiff_t ahead) {
   const bool is_long = leaf.run > kPage;  // the next bytes wanted are then its own
   for (accel_i64 i = 0; i < leaf.n; ++i) {
     const auto head = std::min<accel_i64>(
         leaf.run, static_cast<accel_i64>(-reinterpret_cast<std::uintptr_t>(dst) % kLine));
     const accel_i64 body = (leaf.run - head) / kLine * kLine, done = head + body;
-    prefetch_pages(dst, src, leaf.run, ahead);
     if (head != 0) {
-      prefetch_once(src + ahead.line);
+      prefetch_once(src + ahead);
       std::memcpy(dst, src, static_cast<std::size_t>(head));
     }
     if (is_long) {
       stream_body(dst + head, src + head, body / kLine, kLine, src + head + 2048);
     } else {
-      stream_backwards(dst + head, src + head, body, ahead.line);
+      stream_backwards(dst + head, src + head, body, ahead);
     }
     if (done != leaf.run) {
-      prefetch_once(src + done + ahead.line);
+      prefetch_once(src + done + ahead);
       std::memcpy(dst + done, src + done, static_cast<std::size_t>(leaf.run - done));
     }
     src += leaf.src;
@@ -253,7 +239,7 @@ inline void transpose_tile<std::uint8_t>(char* dst, accel_i64 dst_step, const ch
 #endif
 
 template <class T>
-void transpose(const Leaf& leaf, char* dst, const char* src, Ahead) {
+void transpose(const Leaf& leaf, char* dst, const char* src, std::ptrdiff_t) {
   constexpr accel_i64 tile = kTile<T>, size = sizeof(T);
   const accel_i64 n = leaf.n / tile * tile, m = leaf.m / tile * tile;
   for (accel_i64 i = 0; i < n; i += tile) {

@@ -28,7 +28,8 @@ struct DlExchangeTable {
   void* allocate;
   void* own_from_object;
   void* object_from_owned;
-  int (*view_from_object)(void* object, DlTensor* out);  // 0, or -1 with a Python error; may be null
+  // 0, or -1 with a Python error. May be null.
+  int (*view_from_object)(void* object, DlTensor* out);
   void* current_stream;
 };
 
@@ -56,7 +57,8 @@ const DlExchangeTable* exchange_table() {
 
 bool is_tensor(PyObject* object) {
   PyTypeObject* tensor = accel::detail::tensor_type();
-  return tensor != nullptr && (Py_TYPE(object) == tensor || PyType_IsSubtype(Py_TYPE(object), tensor));
+  if (tensor == nullptr) return false;
+  return Py_TYPE(object) == tensor || PyType_IsSubtype(Py_TYPE(object), tensor);
 }
 
 bool view_tensor(PyObject* tensor, DlTensor* view) {
@@ -157,6 +159,10 @@ void read_tensor(PyObject* object, const char* argument, TensorView* out) {
     if (to_int(accel::detail::call_method(storage.get(), names.nbytes).get()) == 0) {
       fail("FreedError", argument, "a tensor that still has its memory",
            "a tensor whose storage was resized to 0");
+    }
+    if (out->data == 0) {  // fake tensors of torch's compiler
+      fail("DTypeError", argument, "a tensor with memory",
+           accel::describe(reinterpret_cast<PyObject*>(Py_TYPE(object))));
     }
   }
 }

@@ -1,5 +1,5 @@
-// A torch tensor's address, extents and strides, read in some ten nanoseconds without linking torch:
-// through the DLPack exchange table where torch.Tensor has one, else attribute by attribute.
+// A torch tensor's address, extents and strides, read in some ten nanoseconds without linking
+// torch: through the DLPack exchange table where torch.Tensor has one, else attribute by attribute.
 #pragma once
 
 #include <accel/operand.hpp>
@@ -30,8 +30,8 @@ struct TensorView {
   std::vector<std::int64_t> extents_;  // where they had to be copied
 };
 
-// Raises DTypeError, naming `argument`, for what is no strided tensor, and FreedError for a tensor on
-// the host whose storage was resized to 0.
+// Raises DTypeError, naming `argument`, for what is no strided tensor, and FreedError for a tensor
+// on the host whose storage was resized to 0.
 void read_tensor(PyObject* object, const char* argument, TensorView* out);
 
 // The address alone. False, without a Python error, when it cannot be told.

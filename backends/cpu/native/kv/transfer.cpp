@@ -16,8 +16,6 @@ namespace {
 
 // Below this a second thread costs more than it brings.
 constexpr std::int64_t kParallelBytes = 256 << 10;
-std::atomic<std::int64_t> streaming_bytes{-1}, parallel_bytes{-1};
-
 // What one item of parallel work should at least move.
 constexpr std::int64_t kItemBytes = 64 << 10;
 // Neighbouring units are joined up to this many bytes of a plane: long enough for any loop, short
@@ -29,6 +27,8 @@ constexpr std::int64_t kShortRun = 64;
 
 // Lines are asked for this long before they are copied, where units are small enough to look ahead.
 constexpr std::size_t kBytesAhead = 4096;
+std::atomic<std::int64_t> streaming_bytes{-1}, parallel_bytes{-1};  // see Policy
+
 // Destinations closer than this come up in order, and their pages with them.
 constexpr accel_i64 kNearby = 32 << 10;
 
@@ -57,12 +57,17 @@ struct Span {
   accel_i64 src, dst, count;
 };
 
-accel_i64 step(const accel_kv_paging& p) { return p.block_size == 1 ? p.block_stride : p.slot_stride; }
+accel_i64 step(const accel_kv_paging& p) {
+  return p.block_size == 1 ? p.block_stride : p.slot_stride;
+}
 
 class PlaneWork {
  public:
   PlaneWork(const accel_kv_plane& plane, const accel::SlotPairs& pairs, bool streaming)
-      : plane_(plane), src_step_(step(plane.src)), dst_step_(step(plane.dst)), streaming_(streaming) {
+      : plane_(plane),
+        src_step_(step(plane.src)),
+        dst_step_(step(plane.dst)),
+        streaming_(streaming) {
     list_spans(pairs);
     const auto unit = static_cast<std::size_t>(plane_.runs * plane_.run_bytes);
     ahead_ = std::clamp<std::size_t>(kBytesAhead / unit, 1, 16);
@@ -77,11 +82,14 @@ class PlaneWork {
   void move(char* dst, const char* src, std::size_t begin, std::size_t end) const {
     Mover several;
     accel_i64 several_count = 0;
+    const std::size_t batch = streaming_ ? single_.touch_batch() : 0;
+    if (batch != 0) touch(dst, src, begin, std::min(end, begin + batch));
     for (std::size_t i = begin; i < end; ++i) {
+      if (batch != 0 && (i - begin) % batch == 0) {
+        touch(dst, src, std::min(end, i + batch), std::min(end, i + 2 * batch));
+      }
       const Span& span = spans_[i];
-      const auto ahead = [&](std::size_t n) -> const Span& {
-        return spans_[std::min(i + n * ahead_, end - 1)];
-      };
+      const Span& soon = spans_[std::min(i + ahead_, end - 1)];
       const Mover* mover = &single_;
       if (span.count > 1) {
         if (span.count != several_count) {
@@ -90,14 +98,19 @@ class PlaneWork {
         }
         mover = &several;
       }
-      const accel_i64 dst_page = ahead(2).dst - span.dst;
-      const bool scattered = dst_page > kNearby || dst_page < -kNearby;
-      (*mover)(dst + span.dst, src + span.src,
-               {ahead(1).src - span.src, ahead(4).src - span.src, scattered ? dst_page : 0});
+      (*mover)(dst + span.dst, src + span.src, static_cast<std::ptrdiff_t>(soon.src - span.src));
     }
   }
 
  private:
+  void touch(const char* dst, const char* src, std::size_t begin, std::size_t end) const {
+    for (std::size_t i = begin; i < end; ++i) {
+      const Span& span = spans_[i];
+      const accel_i64 moved = i == 0 ? 0 : span.dst - spans_[i - 1].dst;
+      single_.touch(dst + span.dst, src + span.src, moved > kNearby || moved < -kNearby);
+    }
+  }
+
   void list_spans(const accel::SlotPairs& pairs) {
     const accel_i64 unit = plane_.runs * plane_.run_bytes;
     const accel_i64 target = plane_.run_bytes < kShortRun ? kShortRunSpanBytes : kSpanBytes;

@@ -19,8 +19,8 @@ struct Bound {
 };
 
 // The same work with the layers as one more dimension of a unit, where a token's layers lie closer
-// together than its neighbours on one side (page-first layouts): each page is then visited once, and
-// contiguous layers become one run. Unchanged where that does not apply.
+// together than its neighbours on one side (page-first layouts): each page is then visited once,
+// and contiguous layers become one run. Unchanged where that does not apply.
 Bound fold_layers(Bound bound);
 
 // Copies unit pairs.src[i] to pairs.dst[i] for every i, layer and plane. The pairs were checked:
@@ -28,8 +28,8 @@ Bound fold_layers(Bound bound);
 // whoever synchronises with the calling thread.
 void transfer(const Bound& bound, const accel::SlotPairs& pairs);
 
-// From how many bytes on transfers stream past the caches, and use several threads. Negative: decided
-// by the machine. Set by tests, to reach every loop with little data, and by measurements.
+// From how many bytes on transfers stream past the caches, and use several threads. Negative:
+// decided by the machine. Set by tests, to reach every loop with little data, and by measurements.
 struct Policy {
   std::int64_t streaming_bytes = -1;
   std::int64_t parallel_bytes = -1;

@@ -1,5 +1,6 @@
-// Whether a transfer reads a byte that it also writes: exact, for caches that share an allocation in
-// ways their strides do not settle. Slow (all runs are listed and sorted). C++17, standard library.
+// Whether a transfer reads a byte that it also writes: exact, for caches that share an allocation
+// in ways their strides do not settle. Slow (all runs are listed and sorted). C++17, standard
+// library.
 #pragma once
 
 #include <algorithm>
@@ -37,8 +38,9 @@ void add_runs(Ranges* out, std::uintptr_t base, const accel_kv_paging& paging,
 
 }  // namespace detail
 
-// `src` and `dst` are base addresses [layer * planes + plane]; destinations are known to be disjoint
-// among themselves. On true, *address is a byte of a run that is read and of one that is written.
+// `src` and `dst` are base addresses [layer * planes + plane]; destinations are known to be
+// disjoint among themselves. On true, *address is a byte of a run that is read and of one that is
+// written.
 inline bool reads_what_it_writes(std::int64_t layers, const std::vector<accel_kv_plane>& planes,
                                  const std::vector<std::uintptr_t>& src,
                                  const std::vector<std::uintptr_t>& dst, const SlotPairs& pairs,

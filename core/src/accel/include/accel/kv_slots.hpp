@@ -2,8 +2,8 @@
 // plugins. C++17, standard library only. The same rules in torch operators: accel/kv/slots.py.
 //
 // Two lists of equal length name pairs (source unit, destination unit). A pair in which either side
-// is negative is padding. An index must be below its cache's units; a destination may be named once;
-// where source and destination are the same cache, no unit may be both read and written.
+// is negative is padding. An index must be below its cache's units; a destination may be named
+// once; where source and destination are the same cache, no unit may be both read and written.
 #pragma once
 
 #include <algorithm>
