@@ -13,7 +13,7 @@ import accel
 from accel import errors, hookspecs, providers
 from accel.backend_info import BackendInfo, Probe
 from accel.capabilities import Capability, Level
-from accel.kv import PRESETS, KVCache, KVLayout
+from accel.kv import PRESETS, KVCache, KVLayout, QuantSpec, Rope
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "contract.md"
 
@@ -99,7 +99,15 @@ def areas() -> list[str]:
             providers.Work,
             providers.P2POp,
         ),
-        "KV kernels": (providers.KVKernels,),
+        "KV kernels": (
+            providers.KVKernels,
+            providers.KVConvert,
+            providers.KVQuantize,
+            QuantSpec,
+            providers.KVRope,
+            Rope,
+            providers.KVUpload,
+        ),
     }
     out: list[str] = ["## Areas", "", *fenced(providers.Provider.__doc__ or "")]
     for title, classes in groups.items():

@@ -6,6 +6,7 @@ without doing anything, and lets CapabilityError through.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from accel import Backend, Capability, KVCache, MemRef
+from accel.kv import QuantSpec, Rope
 
 __all__ = ["USES"]
 
@@ -229,6 +231,53 @@ def _copy_blocks(backend: Backend, cache: KVCache, other: KVCache) -> None:
     backend.kv.copy_blocks(cache, torch.tensor([[0, 2]]))
 
 
+def _values(backend: Backend, *shape: int) -> torch.Tensor:
+    return torch.linspace(-1.0, 1.0, math.prod(shape), device=backend.device).reshape(shape)
+
+
+def _write_quantized(backend: Backend) -> None:
+    tensors = torch.zeros(2, 2, 4, 2, 8, dtype=torch.float8_e4m3fn, device=backend.device)
+    cache = KVCache([tensors], "vllm_nhd")
+    rows = torch.full((1, 2, 8), 3.0, device=backend.device)
+    backend.kv.write(cache, 0, rows, rows.clone(), _index(3), key_scale=2.0, value_scale=1.0)
+    _finish(backend)
+    assert float(tensors[0, 0, 3, 0, 0].cpu()) == 1.5, "the call returned, but wrote no codes"
+
+
+def _convert(backend: Backend) -> None:
+    halves = torch.full((2, 2, 4, 2, 8), 3.0, dtype=torch.float16, device=backend.device)
+    codes = torch.zeros_like(halves, dtype=torch.int8)
+    pair = (KVCache([halves], "vllm_nhd"), KVCache([codes], "vllm_nhd"))
+    backend.kv.convert(*pair, dst_scale=0.5)
+    _finish(backend)
+    assert (codes.cpu() == 6).all(), "the call returned, but converted nothing"
+
+
+def _quantize(backend: Backend) -> None:
+    x, spec = _values(backend, 4, 8), QuantSpec("int8", "token")
+    quantized = spec.allocate(x.shape, backend.device)
+    out = torch.zeros_like(x)
+    backend.kv.quantize(x, *quantized, spec=spec)
+    backend.kv.dequantize(*quantized, out, spec=spec)
+    _finish(backend)
+    assert torch.allclose(out.cpu(), x.cpu(), atol=0.01), "not the values that were quantised"
+
+
+def _rope(backend: Backend) -> None:
+    keys = _values(backend, 4, 2, 8)
+    before = keys.clone()
+    backend.kv.rope_reposition(keys, _index(0, 1, 2, 3), _index(5, 6, 7, 8), Rope())
+    _finish(backend)
+    assert not torch.equal(keys, before), "the call returned, but rotated nothing"
+
+
+def _upload(backend: Backend) -> None:
+    dst = torch.zeros(8, dtype=torch.int32, device=backend.device)
+    backend.kv.upload_small(dst, torch.arange(8, dtype=torch.int32))
+    _finish(backend)
+    assert dst.cpu().tolist() == list(range(8)), "the call returned, but uploaded nothing"
+
+
 #: Capability to its trivial use. Every capability has one.
 USES: dict[Capability, Callable[[Backend], None]] = {
     Capability.STREAMS: _streams,
@@ -267,4 +316,9 @@ USES: dict[Capability, Callable[[Backend], None]] = {
     Capability.KV_GATHER: _kv(
         lambda b, src, dst: b.kv.gather(src, dst, torch.tensor([[2]]), _index(4)), 1
     ),
+    Capability.KV_WRITE_QUANTIZED: _write_quantized,
+    Capability.KV_CONVERT: _convert,
+    Capability.KV_QUANTIZE: _quantize,
+    Capability.KV_ROPE: _rope,
+    Capability.KV_UPLOAD: _upload,
 }

@@ -72,6 +72,11 @@ class Capability(str, Enum):
     KV_COPY_BLOCKS = "kv.copy_blocks", "copy blocks within a cache"
     KV_SWAP_BLOCKS = "kv.swap_blocks", "move blocks between two caches"
     KV_GATHER = "kv.gather", "gather sequences by block table"
+    KV_WRITE_QUANTIZED = "kv.write_quantized", "write keys and values as fp8 or int8 codes"
+    KV_CONVERT = "kv.convert", "convert a whole cache to another dtype"
+    KV_QUANTIZE = "kv.quantize", "quantise to int8, int4 and fp8 with scales, and back"
+    KV_ROPE = "kv.rope_reposition", "rotate cached keys from old to new positions"
+    KV_UPLOAD = "kv.upload_small", "upload metadata that the caller may change at once"
 
     @classmethod
     def parse(cls, value: Capability | str) -> Capability:

@@ -126,8 +126,12 @@ class CpuKVKernels(KVKernels):
         value: torch.Tensor | None,
         slot_mapping: torch.Tensor,
         *,
+        key_scale: float | torch.Tensor | None = None,
+        value_scale: float | torch.Tensor | None = None,
         stream: Stream | None = None,
     ) -> None:
+        if key_scale is not None or value_scale is not None:
+            raise self.unsupported(Capability.KV_WRITE_QUANTIZED)
         try:
             writer = self._writers[cache.uid]
             if _write(writer, cache, layer, key, value, slot_mapping, stream):

@@ -4,6 +4,8 @@ from .cache import KVCache
 from .layout import KVLayout
 from .plan import Dim, PlanePlan, TransferPlan, plan_transfer
 from .presets import PRESETS, dsa_indexer
+from .quantization import Quantized, QuantSpec
+from .rope import LinearScaling, Llama3Scaling, Rope, RopeScaling, YarnScaling
 from .slots import block_slots, check_slots
 
 __all__ = [
@@ -11,8 +13,15 @@ __all__ = [
     "Dim",
     "KVCache",
     "KVLayout",
+    "LinearScaling",
+    "Llama3Scaling",
     "PlanePlan",
+    "QuantSpec",
+    "Quantized",
+    "Rope",
+    "RopeScaling",
     "TransferPlan",
+    "YarnScaling",
     "block_slots",
     "check_slots",
     "dsa_indexer",

@@ -10,6 +10,10 @@ from .base import Provider
 from .collectives import Collectives, Communicator, P2POp, Work
 from .events import Event, Events
 from .kv import KVKernels
+from .kv_convert import KVConvert
+from .kv_quantize import KVQuantize
+from .kv_rope import KVRope
+from .kv_upload import KVUpload
 from .memcpy import Memcpy, MemRef, Operand
 from .pinned import PinnedBuffer, PinnedMemory, PinnedStats
 from .streams import Stream, Streams
@@ -19,7 +23,11 @@ __all__ = [
     "Communicator",
     "Event",
     "Events",
+    "KVConvert",
     "KVKernels",
+    "KVQuantize",
+    "KVRope",
+    "KVUpload",
     "MemRef",
     "Memcpy",
     "Operand",

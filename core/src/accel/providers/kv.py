@@ -1,11 +1,14 @@
-"""KV-cache kernels: moving tokens and blocks between caches of any layout."""
+"""KV-cache kernels: moving tokens and blocks between caches of any layout, and all the rest."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
 from ..capabilities import Capability
-from .base import Provider
+from .kv_convert import KVConvert
+from .kv_quantize import KVQuantize
+from .kv_rope import KVRope
+from .kv_upload import KVUpload
 
 if TYPE_CHECKING:
     import torch
@@ -17,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["KVKernels"]
 
 
-class KVKernels(Provider):
+class KVKernels(KVConvert, KVQuantize, KVRope, KVUpload):
     """KV-cache kernels. Capabilities: ``KV*``.
 
-    Common to all methods:
+    Common to the methods of this class, which move data:
 
     * Work is queued on ``stream`` (the current stream if None); caches and tensors are kept alive
       until it has run. Payload moves as bytes: exact for every dtype.
@@ -70,23 +73,35 @@ class KVKernels(Provider):
         value: torch.Tensor | None,
         slot_mapping: torch.Tensor,
         *,
+        key_scale: float | torch.Tensor | None = None,
+        value_scale: float | torch.Tensor | None = None,
         stream: Stream | None = None,
     ) -> None:
         """Write new tokens of one layer: row i of ``key`` and ``value`` to ``slot_mapping[i]``.
 
-        (reshape-and-cache.)
+        (reshape-and-cache.) With ``key_scale``, as fp8 or int8 codes: the arithmetic is that of
+        :class:`KVConvert`. Capability: ``KV_WRITE``, with scales ``KV_WRITE_QUANTIZED``.
 
         Args:
             key: ``[tokens, heads, head_dim]`` or ``[tokens, elements]``, any strides, the cache's
-                dtype. ``tokens`` may exceed ``len(slot_mapping)``; the rest is ignored.
+                dtype. ``tokens`` may exceed ``len(slot_mapping)``; the rest is ignored. With a
+                scale float16, bfloat16 or float32, and the cache is float8_e4m3fn, float8_e5m2 or
+                int8 (a cache kept as uint8 is given as a view of that dtype).
             value: as ``key``. For a cache of one plane it is None, or the second part of the head
                 dim: latent and rope of MLA, K and V of packed content.
             slot_mapping: ``[n]``, n <= tokens.
+            key_scale, value_scale: what a code is multiplied by to get the value back; both, or
+                with no ``value`` the first. A number, or float32 ``[]`` or ``[1]``, per head
+                ``[heads]``, per token ``[tokens, 1]``, or ``[tokens, heads]``; heads are the
+                cache's. In host memory they are read, and checked to be finite and above 0 (those
+                of skipped tokens apart), before the call returns.
 
         Raises:
             ShapeError: ``slot_mapping`` longer than ``key``; extents that do not fit the cache.
+            ArgumentError: one scale without the other; a scale that is not finite and above 0.
         """
-        raise self.unsupported(Capability.KV_WRITE)
+        plain = key_scale is None and value_scale is None
+        raise self.unsupported(Capability.KV_WRITE if plain else Capability.KV_WRITE_QUANTIZED)
 
     def copy_blocks(
         self, cache: KVCache, block_mapping: torch.Tensor, *, stream: Stream | None = None

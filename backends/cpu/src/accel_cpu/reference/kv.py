@@ -85,10 +85,14 @@ class ReferenceKVKernels(KVKernels):
         value: torch.Tensor | None,
         slot_mapping: torch.Tensor,
         *,
+        key_scale: float | torch.Tensor | None = None,
+        value_scale: float | torch.Tensor | None = None,
         stream: Stream | None = None,
     ) -> None:
         import torch
 
+        if key_scale is not None or value_scale is not None:
+            raise self.unsupported(Capability.KV_WRITE_QUANTIZED)
         check_stream(stream)
         cache = check_cache("cache", cache, _HOST)
         plan = plan_write(cache, layer, key, value)
