@@ -1,3 +1,4 @@
+#include "../numeric/rows.hpp"
 #include "../runtime/copy_bytes.hpp"
 #include "../runtime/parallel.hpp"
 #include "bindings.hpp"
@@ -18,6 +19,9 @@ PYBIND11_MODULE(_native, module) {
              "Threads that large copies are split over: ACCEL_CPU_THREADS or the processors.");
   module.def("streaming_threshold", &accel_cpu::streaming_threshold,
              "Bytes from which copies use stores that bypass the caches.");
+  module.def("use_row_kernels", &accel_cpu::numeric::use_rows,
+             "Choose the arithmetic loops by name: avx512, avx2, portable. For tests; false when this "
+             "processor has no such instructions.");
 #ifdef ACCEL_CPU_HAS_KV
   bind_kv(module);
 #endif

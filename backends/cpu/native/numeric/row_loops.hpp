@@ -1,0 +1,180 @@
+// The loops of RowKernels, for the instruction set that is selected where this is included: inside
+// an unnamed namespace of rows_*.cpp, after <accel/kv_number.h> and <cstring>. Plain loops without
+// branches, which compilers turn into vector code.
+
+#define ACCEL_ROW __restrict
+
+template <class Element, float (*From)(Element)>
+void load_row(const void* from, std::size_t n, float* ACCEL_ROW to) {
+  const auto* ACCEL_ROW source = static_cast<const Element*>(from);
+  for (std::size_t i = 0; i < n; ++i) to[i] = From(source[i]);
+}
+
+template <class Element, Element (*To)(float)>
+void store_row(const float* ACCEL_ROW from, std::size_t n, void* to) {
+  auto* ACCEL_ROW target = static_cast<Element*>(to);
+  for (std::size_t i = 0; i < n; ++i) target[i] = To(from[i]);
+}
+
+void load_f32(const void* from, std::size_t n, float* to) { std::memcpy(to, from, n * 4); }
+void store_f32(const float* from, std::size_t n, void* to) { std::memcpy(to, from, n * 4); }
+
+struct Divide {
+  static float apply(float a, float b) { return a / b; }
+};
+struct Multiply {
+  static float apply(float a, float b) { return a * b; }
+};
+struct Add {
+  static float apply(float a, float b) { return a + b; }
+};
+struct Subtract {
+  static float apply(float a, float b) { return a - b; }
+};
+
+template <class Op>
+void with_one(float* x, std::size_t n, float y) {
+  for (std::size_t i = 0; i < n; ++i) x[i] = Op::apply(x[i], y);
+}
+
+template <class Op>
+void with_each(float* ACCEL_ROW x, std::size_t n, const float* ACCEL_ROW y) {
+  for (std::size_t i = 0; i < n; ++i) x[i] = Op::apply(x[i], y[i]);
+}
+
+void range_each(const float* ACCEL_ROW x, std::size_t n, float* ACCEL_ROW low,
+                float* ACCEL_ROW high) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const bool finite = (accel_bits_of(x[i]) & 0x7F800000u) != 0x7F800000u;
+    const float below = finite ? x[i] : low[i], above = finite ? x[i] : high[i];
+    low[i] = below < low[i] ? below : low[i];
+    high[i] = above > high[i] ? above : high[i];
+  }
+}
+
+// Ranges abreast, which hide the latency of comparing; then the halves are joined until one is left.
+void range_of_all(const float* x, std::size_t n, float* low, float* high) {
+  constexpr std::size_t kAbreast = 64;
+  float lows[kAbreast], highs[kAbreast];
+  for (std::size_t i = 0; i < kAbreast; ++i) {
+    lows[i] = *low;
+    highs[i] = *high;
+  }
+  std::size_t i = 0;
+  for (; i + kAbreast <= n; i += kAbreast) range_each(x + i, kAbreast, lows, highs);
+  range_each(x + i, n - i, lows, highs);
+#pragma GCC unroll 6
+  for (std::size_t half = kAbreast / 2; half > 0; half /= 2) {
+    for (std::size_t l = 0; l < half; ++l) {
+      lows[l] = lows[l + half] < lows[l] ? lows[l + half] : lows[l];
+      highs[l] = highs[l + half] > highs[l] ? highs[l + half] : highs[l];
+    }
+  }
+  *low = lows[0];
+  *high = highs[0];
+}
+
+void store_codes(const float* ACCEL_ROW x, std::size_t n, int zero, int lowest, int highest,
+                 std::uint8_t* ACCEL_ROW to) {
+  for (std::size_t i = 0; i < n; ++i) {
+    to[i] = static_cast<std::uint8_t>(accel_to_code(x[i], zero, lowest, highest));
+  }
+}
+
+void load_codes(const std::uint8_t* ACCEL_ROW from, std::size_t n, bool is_signed, int zero,
+                float* ACCEL_ROW to) {
+  if (is_signed) {
+    for (std::size_t i = 0; i < n; ++i) {
+      to[i] = static_cast<float>(static_cast<std::int8_t>(from[i]) - zero);
+    }
+  } else {
+    for (std::size_t i = 0; i < n; ++i) to[i] = static_cast<float>(from[i] - zero);
+  }
+}
+
+void pack4(const std::uint8_t* ACCEL_ROW codes, std::size_t bytes, std::uint8_t* ACCEL_ROW to) {
+  for (std::size_t i = 0; i < bytes; ++i) {
+    to[i] = static_cast<std::uint8_t>((codes[2 * i] & 15) | codes[2 * i + 1] << 4);
+  }
+}
+
+void unpack4(const std::uint8_t* ACCEL_ROW from, std::size_t bytes, std::uint8_t* ACCEL_ROW codes) {
+  for (std::size_t i = 0; i < bytes; ++i) {  // (v ^ 8) - 8 extends the sign of four bits
+    codes[2 * i] = static_cast<std::uint8_t>(((from[i] & 15) ^ 8) - 8);
+    codes[2 * i + 1] = static_cast<std::uint8_t>(((from[i] >> 4) ^ 8) - 8);
+  }
+}
+
+void rotate_halves(float* ACCEL_ROW x, float* ACCEL_ROW y, std::size_t n, const float* ACCEL_ROW c,
+                   const float* ACCEL_ROW s) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const float turned = x[i] * c[i] - y[i] * s[i];
+    y[i] = x[i] * s[i] + y[i] * c[i];
+    x[i] = turned;
+  }
+}
+
+void rotate_pairs(float* ACCEL_ROW xy, std::size_t pairs, const float* ACCEL_ROW c,
+                  const float* ACCEL_ROW s) {
+  for (std::size_t i = 0; i < pairs; ++i) {
+    const float x = xy[2 * i], y = xy[2 * i + 1];
+    xy[2 * i] = x * c[i] - y * s[i];
+    xy[2 * i + 1] = x * s[i] + y * c[i];
+  }
+}
+
+// Quarter turns are taken off in three parts of pi/2, of 22, 22 and 53 bits, so that the products
+// are exact (Cody and Waite, Software Manual for the Elementary Functions, 1980); within an eighth
+// of a turn the Taylor series to r^11 and r^12 is good to 1e-11.
+void cos_sin(const double* ACCEL_ROW angle, std::size_t n, float* ACCEL_ROW c, float* ACCEL_ROW s) {
+  constexpr double kHigh = 0x1.921fb00000000p+0, kMiddle = 0x1.5110b00000000p-22,
+                   kLow = 0x1.18469898cc517p-44, kTurns = 0x1.45f306dc9c883p-1;
+  constexpr double kRound = 0x1.8p52;  // adding it rounds to an integer, found in the low bits
+  for (std::size_t i = 0; i < n; ++i) {
+    const double shifted = angle[i] * kTurns + kRound;
+    const double quarters = shifted - kRound;
+    std::uint64_t bits;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    const double r = angle[i] - quarters * kHigh - quarters * kMiddle - quarters * kLow;
+    const double q = r * r;
+    const double sine =
+        r + r * q * (-1.0 / 6 + q * (1.0 / 120 + q * (-1.0 / 5040 + q * (1.0 / 362880 +
+            q * (-1.0 / 39916800)))));
+    const double cosine =
+        1.0 + q * (-0.5 + q * (1.0 / 24 + q * (-1.0 / 720 + q * (1.0 / 40320 +
+            q * (-1.0 / 3628800 + q * (1.0 / 479001600))))));
+    const double first = (bits & 1) != 0 ? sine : cosine, second = (bits & 1) != 0 ? cosine : sine;
+    c[i] = static_cast<float>(((bits + 1) & 2) != 0 ? -first : first);
+    s[i] = static_cast<float>((bits & 2) != 0 ? -second : second);
+  }
+}
+
+constexpr RowKernels table(const char* name) {
+  return {
+      name,
+      {load_f32, load_row<accel_u16, accel_from_f16>, load_row<accel_u16, accel_from_bf16>,
+       load_row<accel_u8, accel_from_e4m3>, load_row<accel_u8, accel_from_e5m2>,
+       load_row<accel_u8, accel_from_i8>},
+      {store_f32, store_row<accel_u16, accel_to_f16>, store_row<accel_u16, accel_to_bf16>,
+       store_row<accel_u8, accel_to_e4m3>, store_row<accel_u8, accel_to_e5m2>,
+       store_row<accel_u8, accel_to_i8>},
+      with_one<Divide>,
+      with_each<Divide>,
+      with_one<Multiply>,
+      with_each<Multiply>,
+      with_one<Add>,
+      with_each<Add>,
+      with_each<Subtract>,
+      range_of_all,
+      range_each,
+      store_codes,
+      load_codes,
+      pack4,
+      unpack4,
+      rotate_halves,
+      rotate_pairs,
+      cos_sin,
+  };
+}
+
+#undef ACCEL_ROW
