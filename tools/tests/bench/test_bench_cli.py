@@ -150,7 +150,7 @@ def test_simulated_is_said_everywhere(use):
 def test_list_and_only_measure_nothing_else(use):
     backend = use()
     backend.kv = backend.memcpy = None
-    result = run(*KV, "--list", "--only", "call: *")
+    result = run(*KV, "--list", "--only", "call: * to *")
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 6
     result = run(*KV, "--only", "no such row")

@@ -3,6 +3,7 @@
 #include <accel/errors.hpp>
 #include <accel/operand.hpp>
 
+#include <algorithm>
 #include <array>
 
 #include "../runtime/copy_bytes.hpp"
@@ -182,6 +183,55 @@ void fill(py::handle dst, py::handle value, py::handle stream) {
   }
 }
 
+// --- uploads -------------------------------------------------------------------------------------
+
+bool is_metadata(PyObject* dtype) {
+  static const auto known = [] {
+    const py::module_ torch = py::module_::import("torch");
+    std::array<PyObject*, 4> found{};
+    std::size_t i = 0;
+    for (const char* name : {"int32", "int64", "float32", "float64"}) {
+      found[i++] = py::object(torch.attr(name)).release().ptr();
+    }
+    return found;
+  }();
+  return std::find(known.begin(), known.end(), dtype) != known.end();
+}
+
+// The contents of `src` as they are now reach `dst` in stream order.
+void upload_small(py::handle dst, py::handle src, py::handle stream) {
+  const auto target = resolve_stream(stream);
+  const CopyPair pair = check_pair(dst.ptr(), "dst", src.ptr(), "src");
+  for (const Operand* operand : {&pair.dst, &pair.src}) {
+    if (operand->is_tensor) continue;
+    accel::fail("DTypeError", operand->name, "a tensor", accel::describe(operand->object));
+  }
+  if (const accel::Ref dtype = pair.src.dtype(); !is_metadata(dtype.get())) {
+    accel::fail("DTypeError", "src", "int32, int64, float32 or float64",
+                accel::describe(dtype.get()), "use memcpy.copy_async for other things");
+  }
+  if (!pair.dst.contiguous) {
+    accel::fail("ShapeError", "dst", "a contiguous tensor", "a strided one",
+                "upload into a contiguous tensor and copy from there");
+  }
+  with_copy_task(pair, [&](auto&& copy_now, std::size_t nbytes) {
+    if (target->runs_inline()) {
+      submit(target, copy_now, Keepalive(), nbytes);
+      return;
+    }
+    std::vector<char> now(nbytes);
+    if (pair.plan != nullptr) {
+      pair.plan->copy(now.data(), bytes_of(pair.src));
+    } else {
+      copy_bytes(now.data(), bytes_of(pair.src), nbytes);
+    }
+    submit_copy(
+        target,
+        [now = std::move(now), to = bytes_of(pair.dst)] { copy_bytes(to, now.data(), now.size()); },
+        std::array{&pair.dst}, nbytes);
+  });
+}
+
 }  // namespace
 
 void bind_memcpy(py::module_& module) {
@@ -191,6 +241,8 @@ void bind_memcpy(py::module_& module) {
   module.def("copy_2d", &copy_2d, "dst"_a, "src"_a, py::kw_only(), "width"_a, "height"_a,
              "dst_pitch"_a, "src_pitch"_a, "stream"_a = py::none());
   module.def("fill", &fill, "dst"_a, "value"_a, "stream"_a = py::none());
+  module.def("upload_small", &upload_small, "dst"_a, "src"_a, py::kw_only(),
+             "stream"_a = py::none());
 }
 
 }  // namespace accel_cpu

@@ -12,6 +12,7 @@ from accel.kv.write import plan_write
 from accel.providers import KVKernels
 
 from ._native import kv as _native
+from ._native import upload_small
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ class CpuKVKernels(KVKernels):
             Capability.KV_COPY_BLOCKS: Level.NATIVE,
             Capability.KV_SWAP_BLOCKS: Level.NATIVE,
             Capability.KV_GATHER: Level.NATIVE,
+            Capability.KV_UPLOAD: Level.NATIVE,
         }
     )
     notes = ("index tensors are always checked",)
@@ -59,6 +61,7 @@ class CpuKVKernels(KVKernels):
         self._pairs: dict[tuple[int, int, str], Any] = {}
         self._writers: dict[int, Any] = {}
         self._lock = threading.Lock()
+        self.upload_small = upload_small  # type: ignore[method-assign]
 
     def transfer(
         self,

@@ -162,7 +162,9 @@ def _through(base: type) -> dict[str, Any]:
         self.capabilities = inner.capabilities
         self.notes = inner.notes
 
-    names = [n for n, v in vars(base).items() if callable(v) and not n.startswith("_")]
+    bases = [c for c in base.__mro__ if issubclass(c, accel.Provider) and c is not accel.Provider]
+    members = [(n, v) for c in bases for n, v in vars(c).items()]
+    names = [n for n, v in members if callable(v) and not n.startswith("_")]
     return {"__init__": init, **{name: method(name) for name in names}}
 
 

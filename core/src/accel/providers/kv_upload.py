@@ -37,6 +37,6 @@ class KVUpload(Provider):
 
         Raises:
             DTypeError, ShapeError, DeviceError, FreedError: not such tensors.
-            OverlapError: both share memory.
+            OverlapError: they share memory.
         """
         raise self.unsupported(Capability.KV_UPLOAD)

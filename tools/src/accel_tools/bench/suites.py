@@ -12,6 +12,7 @@ from .families import (
     kv_layouts,
     kv_tokens,
     kv_transfers,
+    kv_uploads,
     memcpy_calls,
     memcpy_forms,
     memcpy_sizes,
@@ -44,6 +45,7 @@ KV_ONE_COUNT = (
     kv_tokens.writes,
     kv_tokens.gathers,
     kv_calls.decode_calls,
+    kv_uploads.uploads,
 )
 ONE_COUNT = 2048
 

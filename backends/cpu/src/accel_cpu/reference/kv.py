@@ -15,6 +15,7 @@ from accel.providers import KVKernels, Stream
 
 from .bytes import elements, span
 from .streams import check_stream
+from .upload import ReferenceKVUpload
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,7 @@ __all__ = ["ReferenceKVKernels"]
 _HOST = ("cpu",)
 
 
-class ReferenceKVKernels(KVKernels):
+class ReferenceKVKernels(ReferenceKVUpload, KVKernels):
     """The oracle: every method reads all sources with an index, then writes with an index."""
 
     capabilities = Capabilities(
@@ -39,6 +40,7 @@ class ReferenceKVKernels(KVKernels):
             Capability.KV_COPY_BLOCKS: Level.COMPOSED,
             Capability.KV_SWAP_BLOCKS: Level.COMPOSED,
             Capability.KV_GATHER: Level.COMPOSED,
+            Capability.KV_UPLOAD: Level.COMPOSED,
         }
     )
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from accel.backend import Backend
 
-__all__ = ["ReferenceMemcpy"]
+__all__ = ["ReferenceMemcpy", "checked_pair"]
 
 
 class ReferenceMemcpy(Memcpy):
@@ -49,7 +49,7 @@ class ReferenceMemcpy(Memcpy):
 
     def copy_async(self, dst: Operand, src: Operand, stream: Stream | None = None) -> None:
         check_stream(stream)
-        target, source = _pair(dst, src, "dst", "src")
+        target, source = checked_pair(dst, src, "dst", "src")
         target.copy_(source)
 
     def copy_batch(
@@ -59,7 +59,7 @@ class ReferenceMemcpy(Memcpy):
         if len(dsts) != len(srcs):
             raise ShapeError("srcs", f"{len(dsts)} operands as dsts has", len(srcs))
         pairs = [
-            _pair(d, s, f"dsts[{i}]", f"srcs[{i}]")
+            checked_pair(d, s, f"dsts[{i}]", f"srcs[{i}]")
             for i, (d, s) in enumerate(zip(dsts, srcs, strict=True))
         ]
         for i, (target, _) in enumerate(pairs):
@@ -146,7 +146,10 @@ def _flat(operand: Operand, name: str) -> torch.Tensor:
     return tensor.reshape(-1).view(torch.uint8)
 
 
-def _pair(dst: Operand, src: Operand, dst_name: str, src_name: str) -> tuple[torch.Tensor, ...]:
+def checked_pair(
+    dst: Operand, src: Operand, dst_name: str, src_name: str
+) -> tuple[torch.Tensor, ...]:
+    """Both as integer tensors of the same shape, or the error that a copy raises."""
     if isinstance(dst, MemRef) or isinstance(src, MemRef):
         target, source = _flat(dst, dst_name), _flat(src, src_name)
         if target.numel() != source.numel():
