@@ -77,6 +77,7 @@ class Capability(str, Enum):
     KV_QUANTIZE = "kv.quantize", "quantise to int8, int4 and fp8 with scales, and back"
     KV_ROPE = "kv.rope_reposition", "rotate cached keys from old to new positions"
     KV_UPLOAD = "kv.upload_small", "upload metadata that the caller may change at once"
+    KV_ENTROPY = "kv.entropy", "entropy coding of quantised KV: entropy_model, encode, decode"
 
     @classmethod
     def parse(cls, value: Capability | str) -> Capability:

@@ -18,6 +18,7 @@ __all__ = [
     "BackendNotFoundError",
     "BackendUnavailableError",
     "CapabilityError",
+    "CodecError",
     "CollectiveError",
     "CollectiveTimeoutError",
     "DTypeError",
@@ -147,6 +148,10 @@ class OverlapError(ArgumentError):
 
 class FreedError(ArgumentError):
     """Memory, a stream or an event that was already released."""
+
+
+class CodecError(ArgumentError):
+    """Encoded KV that is damaged, truncated or foreign, or a model that does not belong to it."""
 
 
 # --- work in flight ----------------------------------------------------------------------------

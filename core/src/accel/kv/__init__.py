@@ -1,6 +1,7 @@
 """KV caches described once, for every engine: layouts, caches, and the plan of a transfer."""
 
 from .cache import KVCache
+from .codec_format import encode_bound
 from .layout import KVLayout
 from .plan import Dim, PlanePlan, TransferPlan, plan_transfer
 from .presets import PRESETS, dsa_indexer
@@ -25,5 +26,6 @@ __all__ = [
     "block_slots",
     "check_slots",
     "dsa_indexer",
+    "encode_bound",
     "plan_transfer",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..capabilities import Capability
+from .kv_coding import KVCoding
 from .kv_convert import KVConvert
 from .kv_quantize import KVQuantize
 from .kv_rope import KVRope
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["KVKernels"]
 
 
-class KVKernels(KVConvert, KVQuantize, KVRope, KVUpload):
+class KVKernels(KVConvert, KVQuantize, KVRope, KVCoding, KVUpload):
     """KV-cache kernels. Capabilities: ``KV*``.
 
     Common to the methods of this class, which move data:
