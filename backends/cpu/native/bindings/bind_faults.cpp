@@ -30,10 +30,12 @@ class PythonFailure : public std::exception {
 const char* class_of(ArgumentFault::Kind kind) {
   switch (kind) {
     case ArgumentFault::Kind::Argument: return "ArgumentError";
+    case ArgumentFault::Kind::Shape: return "ShapeError";
     case ArgumentFault::Kind::Size: return "SizeError";
     case ArgumentFault::Kind::Device: return "DeviceError";
     case ArgumentFault::Kind::Overlap: return "OverlapError";
     case ArgumentFault::Kind::Freed: return "FreedError";
+    case ArgumentFault::Kind::Codec: return "CodecError";
   }
   return "ArgumentError";
 }

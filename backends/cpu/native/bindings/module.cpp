@@ -3,9 +3,11 @@
 #include "../runtime/parallel.hpp"
 #include "bindings.hpp"
 
-#ifdef ACCEL_CPU_HAS_KV
 void bind_kv(pybind11::module_& module);
-#endif
+
+namespace accel_cpu::coding {
+void bind_coding(pybind11::module_& module);
+}
 
 PYBIND11_MODULE(_native, module) {
   module.doc() =
@@ -22,7 +24,6 @@ PYBIND11_MODULE(_native, module) {
   module.def("use_row_kernels", &accel_cpu::numeric::use_rows,
              "Choose the arithmetic loops by name: avx512, avx2, portable. For tests; false when this "
              "processor has no such instructions.");
-#ifdef ACCEL_CPU_HAS_KV
   bind_kv(module);
-#endif
+  accel_cpu::coding::bind_coding(module);
 }

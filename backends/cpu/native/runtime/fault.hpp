@@ -19,7 +19,7 @@ class Fault : public std::runtime_error {
 // A wrong argument, with the four parts that accel.errors.ArgumentError takes.
 class ArgumentFault : public std::runtime_error {
  public:
-  enum class Kind { Argument, Size, Device, Overlap, Freed };
+  enum class Kind { Argument, Shape, Size, Device, Overlap, Freed, Codec };
   ArgumentFault(Kind kind, std::string argument, std::string expected, std::string given,
                 std::string cure = "")
       : std::runtime_error(argument + ": expected " + expected + ", given " + given),

@@ -1,0 +1,102 @@
+// Cumulative frequencies from counts, kCountTile channels abreast. Included by lanes_*.cpp, inside an
+// unnamed namespace.
+
+// to[c * stride + b] = from[b * kCountTile + c] for `bins` bins and `channels` channels.
+inline void turn_rows(const std::uint16_t* from, std::size_t bins, std::size_t channels,
+                      std::uint16_t* to, std::size_t stride) {
+  std::size_t done = 0;
+#ifdef __SSE2__
+  if (channels == kCountTile) {
+    for (; done + 8 <= bins; done += 8) {
+      for (std::size_t c = 0; c < kCountTile; c += 8) {
+        __m128i a[8], b[8];
+        for (std::size_t i = 0; i < 8; ++i) {
+          a[i] = load_as<__m128i>(from + (done + i) * kCountTile + c);
+        }
+        for (std::size_t i = 0; i < 4; ++i) {  // pairs of bins
+          b[2 * i] = _mm_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
+          b[2 * i + 1] = _mm_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
+        }
+        for (std::size_t i = 0; i < 2; ++i) {  // fours, two channels a vector
+          a[4 * i] = _mm_unpacklo_epi32(b[4 * i], b[4 * i + 2]);
+          a[4 * i + 1] = _mm_unpackhi_epi32(b[4 * i], b[4 * i + 2]);
+          a[4 * i + 2] = _mm_unpacklo_epi32(b[4 * i + 1], b[4 * i + 3]);
+          a[4 * i + 3] = _mm_unpackhi_epi32(b[4 * i + 1], b[4 * i + 3]);
+        }
+        for (std::size_t i = 0; i < 4; ++i) {
+          const __m128i even = _mm_unpacklo_epi64(a[i], a[i + 4]);
+          const __m128i odd = _mm_unpackhi_epi64(a[i], a[i + 4]);
+          std::memcpy(to + (c + 2 * i) * stride + done, &even, sizeof even);
+          std::memcpy(to + (c + 2 * i + 1) * stride + done, &odd, sizeof odd);
+        }
+      }
+    }
+  }
+#endif
+  for (std::size_t c = 0; c < channels; ++c) {
+    for (std::size_t b = done; b < bins; ++b) to[c * stride + b] = from[b * kCountTile + c];
+  }
+}
+
+// below * shared / tokens, rounded down.
+struct ByShift {  // tokens is a power of two and a product fits into 32 bits
+  int bits;
+  ACCEL_INLINE std::uint32_t operator()(std::uint32_t below, std::uint32_t shared) const {
+    return below * shared >> bits;
+  }
+};
+struct ByInverse {
+  // (n + 0.5) / tokens is no closer than 0.5 / tokens to a whole number, which is more than all
+  // rounding here.
+  double inverse;
+  ACCEL_INLINE std::uint32_t operator()(std::uint32_t below, std::uint32_t shared) const {
+    const double product = static_cast<double>(static_cast<std::int32_t>(below)) *
+                           static_cast<double>(static_cast<std::int32_t>(shared));
+    return static_cast<std::uint32_t>(static_cast<std::int32_t>((product + 0.5) * inverse));
+  }
+};
+
+template <class Divide>
+bool fill_rows(const std::uint32_t* counts, std::size_t tokens, std::size_t channels,
+               std::uint32_t bins, bool exact, Divide divide, std::uint16_t* rows) {
+  constexpr std::size_t kTile = kCountTile;
+  alignas(64) std::uint32_t below[kTile] = {}, floors[kTile] = {};
+  alignas(64) std::uint32_t used[kTile] = {}, shared[kTile], used_floor[kTile];
+  for (std::uint32_t b = 0; b < bins; ++b) {
+    for (std::size_t c = 0; c < kTile; ++c) used[c] += counts[b * kTile + c] != 0;
+  }
+  for (std::size_t c = 0; c < kTile; ++c) {
+    const accel_codec_floors f = accel_codec_choose_floors(tokens, bins, used[c], exact);
+    shared[c] = f.shared;
+    used_floor[c] = f.used;
+  }
+  const std::uint32_t unused_floor = exact ? 0 : 1;
+  alignas(64) std::uint16_t tile[kMostBins * kTile];
+  for (std::uint32_t b = 0; b < bins; ++b) {
+    const std::uint32_t* n = counts + b * kTile;
+    std::uint16_t* starts = tile + b * kTile;
+    for (std::size_t c = 0; c < kTile; ++c) {
+      starts[c] = static_cast<std::uint16_t>(divide(below[c], shared[c]) + floors[c]);
+      below[c] += n[c];
+      floors[c] += n[c] != 0 ? used_floor[c] : unused_floor;
+    }
+  }
+  const std::size_t stride = bins + 1;
+  turn_rows(tile, bins, channels, rows, stride);
+  bool all = true;
+  for (std::size_t c = 0; c < channels; ++c) {
+    rows[c * stride + bins] = kScale;
+    all &= below[c] == tokens;
+  }
+  return all;
+}
+
+inline bool make_rows(const std::uint32_t* counts, std::size_t tokens, std::size_t channels,
+                      std::uint32_t bins, bool exact, std::uint16_t* rows) {
+  if ((tokens & (tokens - 1)) == 0 && tokens < (std::size_t{1} << (32 - kScaleBits))) {
+    const ByShift divide{__builtin_ctzll(tokens)};
+    return fill_rows(counts, tokens, channels, bins, exact, divide, rows);
+  }
+  const ByInverse divide{1.0 / static_cast<double>(tokens)};
+  return fill_rows(counts, tokens, channels, bins, exact, divide, rows);
+}
