@@ -13,6 +13,7 @@ from accel.providers import KVKernels
 
 from ._native import kv as _native
 from ._native import upload_small
+from .coding import CpuKVCoding
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ _gather = _native.gather
 _write = _native.write
 
 
-class CpuKVKernels(KVKernels):
+class CpuKVKernels(CpuKVCoding, KVKernels):
     """Strided copies on all threads, past the caches when they are large.
 
     A call looks up what was prepared for its caches, under their uids, and enters C++ once: index
@@ -52,6 +53,7 @@ class CpuKVKernels(KVKernels):
             Capability.KV_SWAP_BLOCKS: Level.NATIVE,
             Capability.KV_GATHER: Level.NATIVE,
             Capability.KV_UPLOAD: Level.NATIVE,
+            Capability.KV_ENTROPY: Level.NATIVE,
         }
     )
     notes = ("index tensors are always checked",)

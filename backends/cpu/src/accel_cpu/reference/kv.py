@@ -14,6 +14,7 @@ from accel.kv.write import plan_write
 from accel.providers import KVKernels, Stream
 
 from .bytes import elements, span
+from .coding import ReferenceKVCoding
 from .streams import check_stream
 from .upload import ReferenceKVUpload
 
@@ -29,7 +30,7 @@ __all__ = ["ReferenceKVKernels"]
 _HOST = ("cpu",)
 
 
-class ReferenceKVKernels(ReferenceKVUpload, KVKernels):
+class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVUpload, KVKernels):
     """The oracle: every method reads all sources with an index, then writes with an index."""
 
     capabilities = Capabilities(
@@ -41,6 +42,7 @@ class ReferenceKVKernels(ReferenceKVUpload, KVKernels):
             Capability.KV_SWAP_BLOCKS: Level.COMPOSED,
             Capability.KV_GATHER: Level.COMPOSED,
             Capability.KV_UPLOAD: Level.COMPOSED,
+            Capability.KV_ENTROPY: Level.COMPOSED,
         }
     )
 
