@@ -100,13 +100,9 @@ def areas() -> list[str]:
             providers.P2POp,
         ),
         "KV kernels": (
-            providers.KVKernels,
-            providers.KVConvert,
-            providers.KVQuantize,
+            *(c for c in providers.KVKernels.__mro__ if "providers.kv" in c.__module__),
             QuantSpec,
-            providers.KVRope,
             Rope,
-            providers.KVUpload,
         ),
     }
     out: list[str] = ["## Areas", "", *fenced(providers.Provider.__doc__ or "")]

@@ -33,7 +33,7 @@ def compiler() -> str:
 
 
 def build(flags: list[str], folder: Path) -> Path:
-    """The program, its sources compiled side by side: every instruction set has flags of its own."""
+    """The program; its sources have flags of their own, so each is compiled by itself."""
     trivial = folder / "trivial.cpp"
     trivial.write_text("int main() { return 0; }\n")
     probe = [compiler(), *flags, str(trivial), "-o", str(folder / "trivial"), "-pthread"]
