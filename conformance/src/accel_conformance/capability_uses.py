@@ -278,6 +278,17 @@ def _upload(backend: Backend) -> None:
     assert dst.cpu().tolist() == list(range(8)), "the call returned, but uploaded nothing"
 
 
+def _entropy(backend: Backend) -> None:
+    symbols = torch.arange(_SIZE, dtype=torch.uint8).remainder(5).reshape(1, 16, 4)
+    there = symbols.to(backend.device)
+    model = _is(backend.kv.entropy_model(there, 5), "kv.entropy_model()")
+    data = _is(backend.kv.encode(there, model), "kv.encode()")
+    out = torch.full_like(there, 9)
+    backend.kv.decode(data, model, out)
+    _finish(backend)
+    assert torch.equal(out.cpu(), symbols), "decode returned, but decoded nothing"
+
+
 #: Capability to its trivial use. Every capability has one.
 USES: dict[Capability, Callable[[Backend], None]] = {
     Capability.STREAMS: _streams,
@@ -321,4 +332,5 @@ USES: dict[Capability, Callable[[Backend], None]] = {
     Capability.KV_QUANTIZE: _quantize,
     Capability.KV_ROPE: _rope,
     Capability.KV_UPLOAD: _upload,
+    Capability.KV_ENTROPY: _entropy,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -89,19 +90,9 @@ class ReferenceKVCoding(KVCoding):
             given = {"symbols": symbols, "model": model}
             out = check_encode_out(out, symbols.shape, _HOST, given)
         rows = _rows(model)
-        values = symbols.tolist()
         _check_bins_of(symbols, model.shape[2] - 1)
-        for layer, token, channel in torch.cartesian_prod(
-            *(torch.arange(n) for n in symbols.shape)
-        ).tolist() if symbols.numel() else ():  # fmt: skip
-            symbol, row = values[layer][token][channel], rows[layer][channel]
-            if row[symbol] == row[symbol + 1]:
-                raise ArgumentError(
-                    "symbols",
-                    "symbols with a frequency in their channel's model",
-                    f"{symbol} at [{layer}, {token}, {channel}]",
-                    "make the model without exact=True, or from these symbols too",
-                )
+        _check_frequencies_of(symbols, model)
+        values = symbols.tolist()
         split = Split.choose(layers, tokens, channels)
         streams = [
             encode_stream(values, rows, channels, split.place(i)) for i in range(split.streams)
@@ -211,7 +202,7 @@ def decode_stream(
         row = rows[place.layer][channel]
         state = states[lane]
         slot = state % SCALE
-        symbol = next(s for s in range(len(row) - 1) if row[s] <= slot < row[s + 1])
+        symbol = bisect_right(row, slot) - 1  # row[symbol] <= slot < row[symbol + 1]
         values[place.layer][token][channel] = symbol
         state = (row[symbol + 1] - row[symbol]) * (state >> SCALE_BITS) + slot - row[symbol]
         if state < STATE_LOW:
@@ -262,6 +253,20 @@ def _check_bins_of(symbols: torch.Tensor, bins: int) -> None:
             "symbols",
             f"symbols below {bins}",
             f"{int(symbols[layer, token, channel])} at [{layer}, {token}, {channel}]",
+        )
+
+
+def _check_frequencies_of(symbols: torch.Tensor, model: torch.Tensor) -> None:
+    """Every symbol is below the model's bins."""
+    frequencies = model.long().diff(dim=-1).transpose(1, 2)  # [layers, bins, channels]
+    missing = (frequencies.gather(1, symbols.long()) == 0).nonzero()
+    if len(missing):
+        layer, token, channel = missing[0].tolist()
+        raise ArgumentError(
+            "symbols",
+            "symbols with a frequency in their channel's model",
+            f"{int(symbols[layer, token, channel])} at [{layer}, {token}, {channel}]",
+            "make the model without exact=True, or from these symbols too",
         )
 
 
