@@ -109,10 +109,13 @@ def _blocks(shape: tuple[int, ...], chunks: int, groups: int) -> list[tuple[int,
     ]
 
 
-def encode(symbols: Array, model: Array, split: tuple[int, int] | None = None) -> bytes:
+def encode(
+    symbols: Array, model: Array, split: tuple[int, int] | None = None, *, begin: int = LOW
+) -> bytes:
     """The container of ``symbols [layers, tokens, channels]``.
 
     Args:
+        begin: the state that every lane begins with; any other than 2**16 is wrong.
         split: chunks and groups other than those that encoders choose: decoders read these too.
     """
     _, tokens, channels = symbols.shape
@@ -121,7 +124,7 @@ def encode(symbols: Array, model: Array, split: tuple[int, int] | None = None) -
     elif split is None:
         split = _default_split(tokens, channels)
     streams = [
-        _encode_stream(symbols[layer, t, c], model[layer, c])
+        _encode_stream(symbols[layer, t, c], model[layer, c], begin)
         for layer, t, c in _blocks(symbols.shape, *split)
     ]
     return join(symbols.shape, split, model, streams)
@@ -145,10 +148,10 @@ def join(
     return b"".join([head, struct.pack("<I", check_of(words_of(head), 1)), directory, *streams])
 
 
-def _encode_stream(symbols: Array, model: Array) -> bytes:
+def _encode_stream(symbols: Array, model: Array, begin: int) -> bytes:
     """``symbols [tokens, channels]``, the last step first, words from the back to the front."""
     tokens, channels = symbols.shape
-    states = np.full(min(channels, LANES), LOW, np.int64)
+    states = np.full(min(channels, LANES), begin, np.int64)
     backwards: list[int] = []
     for first in reversed(range(0, channels, LANES)):
         n = min(LANES, channels - first)

@@ -181,7 +181,7 @@ STREAMS: dict[str, Callable[[bytes], bytes]] = {
     "states-alone": lambda s: s[:128],
     "low-state": lambda s: b"\xff\xff\0\0" + s[4:],
     "no-state": lambda s: bytes(4) + s[4:],
-    "other-state": lambda s: bytes([s[0] ^ 1]) + s[1:],
+    "other-state": lambda s: s[:2] + bytes([s[2] ^ 4]) + s[3:],
     "other-word": lambda s: s[:160] + bytes([s[160] ^ 0x55]) + s[161:],
     "all-ones": lambda s: b"\xff" * len(s),
 }
@@ -202,6 +202,17 @@ def test_entropy_streams(codec: Codec, name: str, which: int) -> None:
         CodecError, "data", lambda: codec.kv.decode(given, encoded.model, encoded.out)
     )
     assert f"stream {which}" in str(error), f"the error does not name the stream: {error}"
+
+
+@case(level=2, needs=ENTROPY)
+def test_entropy_lane_ends(codec: Codec) -> None:
+    """Streams of sound words whose lanes began elsewhere than at 2**16."""
+    encoded = Encoded(codec)
+    for begin in (2**16 + 1, 2**17, 2**31):
+        data = codec_expected.encode(pull(encoded.host), encoded.host_model, begin=begin)
+        given = codec.put_bytes(data)
+        call = partial(codec.kv.decode, given, encoded.model, encoded.out)
+        codec.refused(CodecError, "data", call)
 
 
 @case(level=2, needs=ENTROPY)
