@@ -111,6 +111,8 @@ def test_torch_ways_do_the_same_work(lazy_backend):
     ways = 0
     for workload in [*memcpy_suite(site, MAX), *kv_rows(site)]:
         case = workload.prepare(site)
+        if workload.needs[0] is Capability.KV_ENTROPY:
+            continue  # other compressors, which write bytes of their own
         for way in case.torch_ways:
             case.reset()
             assert case.check(), "poison is no result"
@@ -236,6 +238,30 @@ def test_a_wrong_write_is_a_wrong_row(lazy_backend, defect):
     assert row.status is Status.WRONG
     if defect is also_another_layer:
         assert row.reason.startswith("layer 0 plane 0: slot")
+
+
+def test_wrong_coding_is_a_wrong_row(lazy_backend):
+    site = Site(lazy_backend())
+    kv = site.backend.kv
+    names = {w.name: w for w in kv_rows(site) if w.needs[0] is Capability.KV_ENTROPY}
+    assert [name.partition(",")[0] for name in names] == ["entropy_model", "encode", "decode"]
+
+    def run(what):
+        row = run_workload(next(w for n, w in names.items() if n.startswith(what)), site, BUDGET)
+        return row.status
+
+    assert [run(what) for what in ("entropy_model", "encode", "decode")] == [Status.OK] * 3
+    model, encode, decode = kv.entropy_model, kv.encode, kv.decode
+    kv.entropy_model = lambda symbols, bins, **k: model(symbols.roll(1, 2), bins, **k)
+    assert run("entropy_model") is Status.WRONG
+    kv.entropy_model = model
+    kv.encode = lambda symbols, *a, out=None, **k: encode(
+        symbols if out is None else symbols.roll(1, 1), *a, out=out, **k
+    )
+    assert run("encode") is Status.WRONG
+    kv.encode = encode
+    kv.decode = lambda data, m, out, **k: decode(data.roll(1), m, out, **k)
+    assert run("decode") is Status.WRONG
 
 
 @pytest.mark.parametrize("method", ["copy_async", "copy_batch", "copy_2d", "fill"])

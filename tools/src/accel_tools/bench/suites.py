@@ -9,6 +9,7 @@ from .buffers import size_name
 from .families import (
     kv_blocks,
     kv_calls,
+    kv_entropy,
     kv_layouts,
     kv_tokens,
     kv_transfers,
@@ -46,6 +47,7 @@ KV_ONE_COUNT = (
     kv_tokens.gathers,
     kv_calls.decode_calls,
     kv_uploads.uploads,
+    kv_entropy.entropy_coding,
 )
 ONE_COUNT = 2048
 

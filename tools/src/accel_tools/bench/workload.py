@@ -46,6 +46,7 @@ class Case:
     stream: Stream | None = (
         None  #: where ``call`` goes, and the plain copy; the current one if None
     )
+    labels: Mapping[str, str | int] = field(default_factory=dict)  #: what only the data tells
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def _run(workload: Workload, site: Site, budget: Budget) -> Row:
         memcpy=_compare(what, times[0], times[1]),
         torch=tuple(torch),
         checked=2,
+        labels=case.labels,
     )
 
 
@@ -159,6 +161,7 @@ def _row(
     memcpy: Comparison | None = None,
     torch: tuple[Comparison, ...] = (),
     checked: int = 0,
+    labels: Mapping[str, str | int] | None = None,
 ) -> Row:
     measured = workload.needs[0]
     return Row(
@@ -167,7 +170,7 @@ def _row(
         bytes=workload.bytes,
         capability=str(measured),
         level=str(site.backend.capabilities[measured]),
-        labels=workload.labels,
+        labels={**workload.labels, **(labels or {})},
         reason=reason,
         clock=clock,
         seconds=seconds,
