@@ -39,13 +39,17 @@ inline void turn_rows(const std::uint16_t* from, std::size_t bins, std::size_t c
 }
 
 // below * shared / tokens, rounded down.
-struct ByShift {  // tokens is a power of two and a product fits into 32 bits
+struct ByShortShift {  // tokens is a power of two up to 1 << 15: both factors fit into 16 bits
+  typedef std::uint16_t Number;
   int bits;
-  ACCEL_INLINE std::uint32_t operator()(std::uint32_t below, std::uint32_t shared) const {
-    return below * shared >> bits;
+  ACCEL_INLINE std::uint16_t operator()(std::uint16_t below, std::uint16_t shared) const {
+    const auto scaled = static_cast<std::uint16_t>(below << (15 - bits));
+    const auto twice = static_cast<std::uint16_t>(shared << 1);
+    return static_cast<std::uint16_t>(std::uint32_t{scaled} * twice >> 16);
   }
 };
 struct ByInverse {
+  typedef std::uint32_t Number;
   // (n + 0.5) / tokens is no closer than 0.5 / tokens to a whole number, which is more than all
   // rounding here.
   double inverse;
@@ -56,29 +60,32 @@ struct ByInverse {
   }
 };
 
-template <class Divide>
-bool fill_rows(const std::uint32_t* counts, std::size_t tokens, std::size_t channels,
-               std::uint32_t bins, bool exact, Divide divide, std::uint16_t* rows) {
+template <class Count, class Divide>
+bool fill_rows(const Count* counts, std::size_t tokens, std::size_t channels, std::uint32_t bins,
+               bool exact, Divide divide, std::uint16_t* rows) {
+  typedef typename Divide::Number Number;
   constexpr std::size_t kTile = kCountTile;
-  alignas(64) std::uint32_t below[kTile] = {}, floors[kTile] = {};
-  alignas(64) std::uint32_t used[kTile] = {}, shared[kTile], used_floor[kTile];
+  alignas(64) Number below[kTile] = {}, shared[kTile];
+  alignas(64) std::uint16_t floors[kTile] = {}, used[kTile] = {}, used_floor[kTile];
   for (std::uint32_t b = 0; b < bins; ++b) {
-    for (std::size_t c = 0; c < kTile; ++c) used[c] += counts[b * kTile + c] != 0;
+    for (std::size_t c = 0; c < kTile; ++c) {
+      used[c] = static_cast<std::uint16_t>(used[c] + (counts[b * kTile + c] != 0));
+    }
   }
   for (std::size_t c = 0; c < kTile; ++c) {
     const accel_codec_floors f = accel_codec_choose_floors(tokens, bins, used[c], exact);
-    shared[c] = f.shared;
-    used_floor[c] = f.used;
+    shared[c] = static_cast<Number>(f.shared);
+    used_floor[c] = static_cast<std::uint16_t>(f.used);
   }
-  const std::uint32_t unused_floor = exact ? 0 : 1;
+  const std::uint16_t unused_floor = exact ? 0 : 1;
   alignas(64) std::uint16_t tile[kMostBins * kTile];
   for (std::uint32_t b = 0; b < bins; ++b) {
-    const std::uint32_t* n = counts + b * kTile;
+    const Count* n = counts + b * kTile;
     std::uint16_t* starts = tile + b * kTile;
     for (std::size_t c = 0; c < kTile; ++c) {
       starts[c] = static_cast<std::uint16_t>(divide(below[c], shared[c]) + floors[c]);
-      below[c] += n[c];
-      floors[c] += n[c] != 0 ? used_floor[c] : unused_floor;
+      below[c] = static_cast<Number>(below[c] + n[c]);
+      floors[c] = static_cast<std::uint16_t>(floors[c] + (n[c] != 0 ? used_floor[c] : unused_floor));
     }
   }
   const std::size_t stride = bins + 1;
@@ -91,10 +98,16 @@ bool fill_rows(const std::uint32_t* counts, std::size_t tokens, std::size_t chan
   return all;
 }
 
-inline bool make_rows(const std::uint32_t* counts, std::size_t tokens, std::size_t channels,
+inline bool make_rows_wide(const std::uint32_t* counts, std::size_t tokens, std::size_t channels,
+                           std::uint32_t bins, bool exact, std::uint16_t* rows) {
+  const ByInverse divide{1.0 / static_cast<double>(tokens)};
+  return fill_rows(counts, tokens, channels, bins, exact, divide, rows);
+}
+
+inline bool make_rows(const std::uint16_t* counts, std::size_t tokens, std::size_t channels,
                       std::uint32_t bins, bool exact, std::uint16_t* rows) {
-  if ((tokens & (tokens - 1)) == 0 && tokens < (std::size_t{1} << (32 - kScaleBits))) {
-    const ByShift divide{__builtin_ctzll(tokens)};
+  if ((tokens & (tokens - 1)) == 0 && tokens <= std::size_t{1} << 15) {
+    const ByShortShift divide{__builtin_ctzll(tokens)};
     return fill_rows(counts, tokens, channels, bins, exact, divide, rows);
   }
   const ByInverse divide{1.0 / static_cast<double>(tokens)};

@@ -6,7 +6,7 @@
 // bytes counts it 8 symbols at a time.
 
 constexpr int kGroupTokens = 8;
-constexpr int kBlockGroups = 16;  // whose planes stay in the first cache; counts fit into bytes
+constexpr int kBlockGroups = kCountTokens / kGroupTokens;
 
 // Bytes of `high` where `mask` is 0, of `low` where it is 1.
 ACCEL_INLINE __m512i pick(__m512i mask, __m512i low, __m512i high) {
@@ -27,10 +27,8 @@ struct PlaneBlock {
 };
 
 template <int HighPlanes>
-ACCEL_INLINE void read_group(const std::uint8_t* symbols, std::ptrdiff_t token_stride,
-                             PlaneBlock& block, int group, __m512i& seen) {
-  __m512i r[8];
-  for (int i = 0; i < 8; ++i) r[i] = _mm512_loadu_si512(symbols + i * token_stride);
+ACCEL_INLINE void read_group(__m512i (&r)[kGroupTokens], PlaneBlock& block, int group,
+                             __m512i& seen) {
   for (int i = 0; i < 8; i += 2) seen = _mm512_ternarylogic_epi64(seen, r[i], r[i + 1], 0xFE);
   for (int i = 0; i < 4; ++i) cross(r[i], r[i + 4], 4, 0x0F);
   for (int i : {0, 1, 4, 5}) cross(r[i], r[i + 2], 2, 0x33);
@@ -47,10 +45,17 @@ ACCEL_INLINE void read_group(const std::uint8_t* symbols, std::ptrdiff_t token_s
   for (int i = 0; i < HighPlanes; ++i) block.high[group][i] = r[3 + i];
 }
 
+ACCEL_INLINE void add_wide(__m512i bytes, std::uint16_t* to) {
+  const __m512i low = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes));
+  const __m512i high = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(bytes, 1));
+  _mm512_storeu_si512(to, _mm512_add_epi16(low, _mm512_loadu_si512(to)));
+  _mm512_storeu_si512(to + 32, _mm512_add_epi16(high, _mm512_loadu_si512(to + 32)));
+}
+
 // Adds the block's counts of bins 8 * high to 8 * high + 7.
 template <int HighPlanes>
 ACCEL_INLINE void count_eight(const PlaneBlock& block, int groups, std::uint32_t high,
-                              std::uint32_t bins, std::uint32_t* counts) {
+                              std::uint16_t* counts) {
   __m512i flips[HighPlanes + 1];
   for (int i = 0; i < HighPlanes; ++i) {
     flips[i] = _mm512_set1_epi8(high >> i & 1 ? 0 : -1);
@@ -67,69 +72,54 @@ ACCEL_INLINE void count_eight(const PlaneBlock& block, int groups, std::uint32_t
       sums[i] = _mm512_add_epi8(sums[i], _mm512_popcnt_epi8(bin));
     }
   }
-  for (std::uint32_t i = 0; i < 8 && high * 8 + i < bins; ++i) {
-    std::uint32_t* to = counts + (high * 8 + i) * kCountTile;
-    for (int part = 0; part < 4; ++part) {
-      alignas(64) std::uint8_t bytes[kCountTile];
-      _mm512_store_si512(bytes, sums[i]);
-      const __m512i wide = _mm512_cvtepu8_epi32(
-          _mm_load_si128(reinterpret_cast<const __m128i*>(bytes) + part));
-      _mm512_storeu_si512(to + part * 16,
-                          _mm512_add_epi32(wide, _mm512_loadu_si512(to + part * 16)));
-    }
-  }
+  for (std::uint32_t i = 0; i < 8; ++i) add_wide(sums[i], counts + (high * 8 + i) * kCountTile);
 }
 
 template <int HighPlanes>
-void count_planes(const std::uint8_t* symbols, std::ptrdiff_t token_stride, std::size_t tokens,
-                  std::uint32_t bins, std::uint32_t* counts) {
+void count_planes(const std::uint8_t* symbols, std::size_t tokens, std::uint32_t bins,
+                  std::uint16_t* counts, Staging& next) {
   PlaneBlock block;
   __m512i seen = _mm512_setzero_si512();
-  const std::uint8_t* from = symbols;
-  std::size_t left = tokens / kGroupTokens;
-  const std::size_t rest = tokens % kGroupTokens;
-  while (left != 0) {
-    const int groups = static_cast<int>(std::min<std::size_t>(left, kBlockGroups));
-    for (int g = 0; g < groups; ++g, from += kGroupTokens * token_stride) {
-      // Rows lie pages apart: the hardware does not look that far ahead.
-      for (int i = 0; i < kGroupTokens; ++i) {
-        __builtin_prefetch(from + (3 * kGroupTokens + i) * token_stride);
-      }
-      read_group<HighPlanes>(from, token_stride, block, g, seen);
+  const int groups = static_cast<int>((tokens + kGroupTokens - 1) / kGroupTokens);
+  const int missing = groups * kGroupTokens - static_cast<int>(tokens);
+  for (int g = 0; g < groups; ++g) {
+    stage_lines<kGroupTokens>(next);
+    const std::uint8_t* from = symbols + static_cast<std::size_t>(g) * kGroupTokens * kCountTile;
+    const int there = g + 1 < groups ? kGroupTokens : kGroupTokens - missing;
+    __m512i r[kGroupTokens];
+    for (int i = 0; i < kGroupTokens; ++i) {
+      r[i] = i < there ? _mm512_loadu_si512(from + i * kCountTile) : _mm512_setzero_si512();
     }
-    for (std::uint32_t high = 0; high * 8 < bins; ++high) {
-      count_eight<HighPlanes>(block, groups, high, bins, counts);
-    }
-    left -= static_cast<std::size_t>(groups);
+    read_group<HighPlanes>(r, block, g, seen);
   }
   constexpr int kOutside = 0xFF << (3 + HighPlanes) & 0xFF;
   if (kOutside != 0 && _mm512_test_epi8_mask(seen, _mm512_set1_epi8(kOutside)) != 0) {
-    // Their lower bits were counted: once more, with care.
-    std::memset(counts, 0, bins * kCountTile * sizeof *counts);
-    count_one_by_one(symbols, token_stride, tokens, kCountTile, bins, counts);
-  } else if (rest != 0) {
-    count_one_by_one(from, token_stride, rest, kCountTile, bins, counts);
+    count_one_by_one(symbols, tokens, bins, counts);  // not by their lower bits
+    return;
+  }
+  for (std::uint32_t high = 0; high * 8 < bins; ++high) {
+    count_eight<HighPlanes>(block, groups, high, counts);
+  }
+  if (missing != 0) {  // they were counted as zeros
+    for (std::size_t c = 0; c < kCountTile; ++c) {
+      counts[c] = static_cast<std::uint16_t>(counts[c] - missing);
+    }
   }
 }
 
-void count_by_planes(const std::uint8_t* symbols, std::ptrdiff_t token_stride, std::size_t tokens,
-                     std::size_t channels, std::uint32_t bins, std::uint32_t* counts) {
-  if (channels < kCountTile) {
-    count_symbols<16>(symbols, token_stride, tokens, channels, bins, counts);
-    return;
-  }
-  std::memset(counts, 0, bins * kCountTile * sizeof *counts);
+void count_by_planes(const std::uint8_t* symbols, std::size_t tokens, std::uint32_t bins,
+                     std::uint16_t* counts, Staging* next) {
   if (bins <= 8) {
-    count_planes<0>(symbols, token_stride, tokens, bins, counts);
+    count_planes<0>(symbols, tokens, bins, counts, *next);
   } else if (bins <= 16) {
-    count_planes<1>(symbols, token_stride, tokens, bins, counts);
+    count_planes<1>(symbols, tokens, bins, counts, *next);
   } else if (bins <= 32) {
-    count_planes<2>(symbols, token_stride, tokens, bins, counts);
+    count_planes<2>(symbols, tokens, bins, counts, *next);
   } else if (bins <= 64) {
-    count_planes<3>(symbols, token_stride, tokens, bins, counts);
+    count_planes<3>(symbols, tokens, bins, counts, *next);
   } else if (bins <= 128) {
-    count_planes<4>(symbols, token_stride, tokens, bins, counts);
+    count_planes<4>(symbols, tokens, bins, counts, *next);
   } else {
-    count_planes<5>(symbols, token_stride, tokens, bins, counts);
+    count_planes<5>(symbols, tokens, bins, counts, *next);
   }
 }

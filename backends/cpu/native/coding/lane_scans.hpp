@@ -43,65 +43,84 @@ inline std::uint8_t largest_symbol(const std::uint8_t* symbols, std::ptrdiff_t t
   return rest;
 }
 
-// Bytes count up to 255; their sums go to the counts from time to time.
-constexpr std::size_t kByteTokens = 255;
-
-ACCEL_INLINE void add_bytes(const std::uint8_t* bytes, std::uint32_t* counts) {
-  for (std::size_t c = 0; c < kCountTile; ++c) counts[c] += bytes[c];
+// `Lines` lines of a tile's width, or up to the end of the row if it is nearer. Fetches lines
+// further on.
+template <std::size_t Lines>
+ACCEL_INLINE void stage_lines(Staging& next) {
+  constexpr std::size_t kAhead = 8192;
+  if (next.rows == 0) return;
+  const std::uint8_t* from = next.row + next.channel;
+  std::uint8_t* to = next.to + next.channel / kCountTile * kTileBytes;
+  const std::size_t left = next.channels - next.channel;
+  std::size_t done = Lines * kCountTile;
+  if (left >= done) {
+    for (std::size_t i = 0; i < Lines; ++i) {
+      const auto line = Lanes<std::uint8_t, kCountTile>::load(from + i * kCountTile);
+      __builtin_prefetch(from + i * kCountTile + kAhead);
+      line.store(to + i * kTileBytes);
+    }
+  } else {
+    for (done = 0; done + kCountTile <= left; done += kCountTile, to += kTileBytes) {
+      std::memcpy(to, from + done, kCountTile);
+    }
+    std::memcpy(to, from + done, left - done);
+    done = left;
+  }
+  next.channel += done;
+  if (next.channel == next.channels) {
+    next.channel = 0;
+    next.to += kCountTile;
+    next.row += next.stride;
+    --next.rows;
+  }
 }
 
-// For many bins, and for what is left over at the edges.
-inline void count_one_by_one(const std::uint8_t* symbols, std::ptrdiff_t token_stride,
-                             std::size_t tokens, std::size_t channels, std::uint32_t bins,
-                             std::uint32_t* counts) {
-  std::uint8_t bytes[kMostBins * kCountTile];
-  for (std::size_t done = 0; done < tokens; done += kByteTokens) {
-    const std::size_t now = std::min(tokens - done, kByteTokens);
-    std::memset(bytes, 0, sizeof bytes);
-    for (std::size_t t = 0; t < now; ++t, symbols += token_stride) {
-      for (std::size_t c = 0; c < channels; ++c) ++bytes[symbols[c] * kCountTile + c];
-    }
-    for (std::uint32_t b = 0; b < bins; ++b) {
-      add_bytes(bytes + b * kCountTile, counts + b * kCountTile);
+inline void stage_rest(Staging* next) {
+  while (next->rows != 0) stage_lines<8>(*next);
+}
+
+// For many bins, and for blocks with symbols outside the bins.
+inline void count_one_by_one(const std::uint8_t* symbols, std::size_t tokens, std::uint32_t bins,
+                             std::uint16_t* counts) {
+  for (std::size_t t = 0; t < tokens; ++t, symbols += kCountTile) {
+    for (std::size_t c = 0; c < kCountTile; ++c) {
+      ++counts[std::min<std::uint32_t>(symbols[c], bins) * kCountTile + c];
     }
   }
 }
 
 // All channels abreast: a comparison and an addition for every bin, `Bins` at a time in registers.
 template <int Bins>
-ACCEL_INLINE void count_abreast(const std::uint8_t* symbols, std::ptrdiff_t token_stride,
-                                std::size_t tokens, std::uint32_t first, std::uint32_t bins,
-                                std::uint32_t* counts) {
+ACCEL_INLINE void count_abreast(const std::uint8_t* symbols, std::size_t tokens,
+                                std::uint32_t first, std::uint32_t bins, std::uint16_t* counts) {
   typedef typename Lanes<std::uint8_t, kCountTile>::Part Part;
+  static_assert(kCountTokens < 256, "bytes count a block");
   for (std::size_t c = 0; c < kCountTile; c += sizeof(Part)) {
     Part sums[Bins] = {};
     const std::uint8_t* from = symbols + c;
-    for (std::size_t t = 0; t < tokens; ++t, from += token_stride) {
+    for (std::size_t t = 0; t < tokens; ++t, from += kCountTile) {
       const Part v = load_as<Part>(from) - static_cast<std::uint8_t>(first);
       for (int b = 0; b < Bins; ++b) sums[b] -= (Part)(v == static_cast<std::uint8_t>(b));
     }
     for (std::uint32_t b = 0; b < Bins && first + b < bins; ++b) {
       std::uint8_t bytes[sizeof(Part)];
       std::memcpy(bytes, &sums[b], sizeof bytes);
-      std::uint32_t* to = counts + (first + b) * kCountTile + c;
-      for (std::size_t i = 0; i < sizeof bytes; ++i) to[i] += bytes[i];
+      std::uint16_t* to = counts + (first + b) * kCountTile + c;
+      for (std::size_t i = 0; i < sizeof bytes; ++i) {
+        to[i] = static_cast<std::uint16_t>(to[i] + bytes[i]);
+      }
     }
   }
 }
 
 template <int Bins>
-void count_symbols(const std::uint8_t* symbols, std::ptrdiff_t token_stride, std::size_t tokens,
-                   std::size_t channels, std::uint32_t bins, std::uint32_t* counts) {
-  std::memset(counts, 0, bins * kCountTile * sizeof *counts);
-  if (bins > 64 || channels < kCountTile) {
-    count_one_by_one(symbols, token_stride, tokens, channels, bins, counts);
+void count_symbols(const std::uint8_t* symbols, std::size_t tokens, std::uint32_t bins,
+                   std::uint16_t* counts, Staging*) {
+  if (bins > 64) {
+    count_one_by_one(symbols, tokens, bins, counts);
     return;
   }
-  for (std::size_t done = 0; done < tokens; done += kByteTokens) {
-    const std::uint8_t* from = symbols + static_cast<std::ptrdiff_t>(done) * token_stride;
-    for (std::uint32_t first = 0; first < bins; first += Bins) {
-      count_abreast<Bins>(from, token_stride, std::min(tokens - done, kByteTokens), first, bins,
-                          counts);
-    }
+  for (std::uint32_t first = 0; first < bins; first += Bins) {
+    count_abreast<Bins>(symbols, tokens, first, bins, counts);
   }
 }

@@ -20,8 +20,29 @@ struct StreamSymbols {
   std::size_t channels;  // from the first to the last of the layer: the last row may be partial
 };
 
-// Channels that are counted together.
+// Symbols are counted in blocks of so many channels and up to so many tokens.
 constexpr std::size_t kCountTile = 64;
+constexpr std::size_t kCountTokens = 128;
+
+// Counts of kCountTile channels, [bin][channel]: a row for each bin, and at least one for symbols
+// outside the bins.
+constexpr std::size_t count_rows(std::uint32_t bins) { return (bins / 8 + 1) * 8; }
+
+// From one tile of a staged block to the next; the same lines of all tiles fall into different sets
+// of a cache.
+constexpr std::size_t kTileBytes = kCountTokens * kCountTile + 256;
+
+// Brings a block of symbols of several tiles near, tile by tile: [kCountTokens][kCountTile] each.
+// Reading a tile alone takes a line of every row, which is slow from memory; here rows are read one
+// after the other, a few lines at a time while the block before is being counted.
+struct Staging {
+  const std::uint8_t* row = nullptr;  // the next
+  std::ptrdiff_t stride = 0;
+  std::size_t rows = 0;      // still to come
+  std::size_t channels = 0;  // of a row
+  std::size_t channel = 0;   // the next
+  std::uint8_t* to = nullptr;
+};
 
 struct LaneKernels {
   const char* name;
@@ -45,15 +66,21 @@ struct LaneKernels {
   std::uint32_t (*check16)(const std::uint8_t* units, std::size_t count, std::uint32_t first,
                            std::uint32_t seed);
 
-  // Counts the symbols of up to kCountTile channels: counts[bin * kCountTile + channel]. Symbols
-  // outside the bins are counted nowhere.
-  void (*count)(const std::uint8_t* symbols, std::ptrdiff_t token_stride, std::size_t tokens,
-                std::size_t channels, std::uint32_t bins, std::uint32_t* counts);
+  // Adds a block's symbols [tokens][kCountTile] to counts[bin * kCountTile + channel]; there are
+  // count_rows(bins). Symbols outside the bins are counted for none. Meanwhile some of `next`, or
+  // nothing, is staged.
+  void (*count)(const std::uint8_t* symbols, std::size_t tokens, std::uint32_t bins,
+                std::uint16_t* counts, Staging* next);
 
-  // Cumulative frequencies of the channels from their counts, `bins + 1` a channel; `tokens` is not 0.
-  // False when some symbol was not counted.
-  bool (*make_rows)(const std::uint32_t* counts, std::size_t tokens, std::size_t channels,
+  // Stages what is left of it.
+  void (*stage)(Staging* next);
+
+  // Cumulative frequencies of up to kCountTile channels from their counts, `bins + 1` a channel;
+  // `tokens` is not 0. False when some symbol is in no count.
+  bool (*make_rows)(const std::uint16_t* counts, std::size_t tokens, std::size_t channels,
                     std::uint32_t bins, bool exact, std::uint16_t* rows);
+  bool (*make_rows_wide)(const std::uint32_t* counts, std::size_t tokens, std::size_t channels,
+                         std::uint32_t bins, bool exact, std::uint16_t* rows);
 
   // The largest of [tokens, channels] symbols.
   std::uint8_t (*largest)(const std::uint8_t* symbols, std::ptrdiff_t token_stride,

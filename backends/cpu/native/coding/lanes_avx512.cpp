@@ -121,7 +121,9 @@ constexpr LaneKernels kKernels = {
     check_units<std::uint32_t>,
     check_units<std::uint16_t>,
     count_by_planes,
+    stage_rest,
     make_rows,
+    make_rows_wide,
     largest_symbol,
 };
 

@@ -29,7 +29,9 @@ constexpr LaneKernels kKernels = {
     check_units<std::uint32_t>,
     check_units<std::uint16_t>,
     count_symbols<8>,
+    stage_rest,
     make_rows,
+    make_rows_wide,
     largest_symbol,
 };
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accel.errors import ArgumentError
 from accel.kv.codec_format import SCALE, Split, encode_bound
 from accel_cpu._native import coding as native
 
@@ -128,6 +131,33 @@ def test_models_add_up(coder, oracle, instruction_set, tokens, bins):
         assert ((frequencies[0] > 0) >= used).all()
         assert ((frequencies[0] > 0) == (used if exact else torch.ones_like(used))).all()
         assert torch.equal(model, oracle.entropy_model(symbols, bins, exact=exact))
+
+
+@pytest.mark.parametrize("bins", [7, 32, 100, 256])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 2000), (3, 127, 1100), (2, 129, 1025), (2, 264, 577), (1, 1000, 65)]
+)
+def test_models_of_many_channels(coder, oracle, instruction_set, shape, bins):
+    """More channels than are counted together, whole and partial tiles, blocks of odd lengths."""
+    symbols = spread(shape, bins, "normal", 2)
+    assert torch.equal(coder.entropy_model(symbols, bins), oracle.entropy_model(symbols, bins))
+
+
+@pytest.mark.parametrize("tokens", [65535, 65537, 140_000])
+def test_models_of_very_many_tokens(coder, oracle, instruction_set, tokens):
+    """More tokens than 16 bits count, all alike but for a few."""
+    symbols = torch.full((1, tokens, 5), 3, dtype=torch.uint8)
+    symbols[0, ::7000, ::3] = 11
+    assert torch.equal(coder.entropy_model(symbols, 12), oracle.entropy_model(symbols, 12))
+
+
+@pytest.mark.parametrize("at", [(0, 0, 0), (1, 130, 1026), (1, 136, 63), (0, 128, 1024)])
+def test_no_symbol_outside_is_overlooked(coder, instruction_set, at):
+    symbols = spread((2, 137, 1027), 20, "uniform", 1)
+    symbols[at] = 20
+    with pytest.raises(ArgumentError, match=f"20 at {re.escape(str(list(at)))}"):
+        coder.entropy_model(symbols, 20)
+    assert coder.entropy_model(symbols, 21).shape == (2, 1027, 22)
 
 
 def test_written_down(oracle):
