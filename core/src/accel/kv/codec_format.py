@@ -1,7 +1,8 @@
 """The container of entropy-coded KV: how symbols are split over streams, header and directory.
 
-docs/kv-codec.md is the specification, ``accel/kv_codec.h`` the same in C. Backends parse with
-:class:`Container`, which refuses damaged, truncated and foreign data before a kernel touches it.
+docs/kv-codec.md is the specification, ``accel/kv_codec.h`` the same in C. A backend without a
+parser of its own uses :class:`Container`, which refuses damaged, truncated and foreign data before
+a kernel touches it.
 """
 
 from __future__ import annotations

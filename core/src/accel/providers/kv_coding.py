@@ -52,8 +52,8 @@ class KVCoding(Provider):
         Without tokens all bins get the same frequency.
 
         Raises:
-            ArgumentError: ``bins`` out of range; a symbol that is not below ``bins``. (On a stream
-                that runs later, and where symbols are on a device: at the next synchronisation.)
+            ArgumentError: ``bins`` out of range; a symbol that is not below ``bins``. (Where the
+                work runs later it is the cause of an AsyncError at the next synchronisation.)
             DTypeError, ShapeError, DeviceError, FreedError: not symbols that this backend can read.
         """
         raise self.unsupported(Capability.KV_ENTROPY)
@@ -104,7 +104,9 @@ class KVCoding(Provider):
         Raises:
             CodecError: ``data`` is damaged, truncated or foreign, or ``model`` is not its model.
                 Header, directory, model and the checks over all bytes are looked at before
-                anything is written. (On a stream that runs later: at the next synchronisation.)
+                anything is written; what only decoding finds, behind checks made right, may leave
+                part of the symbols written. (Where the work runs later it is the cause of an
+                AsyncError at the next synchronisation.)
             ShapeError: ``out`` has another shape than the data.
             OverlapError: ``out`` shares memory with ``data`` or ``model``, or with itself.
             DTypeError, DeviceError, FreedError: not tensors that this backend can use.
