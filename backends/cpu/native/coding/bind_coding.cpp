@@ -37,7 +37,9 @@ class Cube {
 
   std::size_t extent(std::size_t axis) const { return static_cast<std::size_t>(shape_[axis]); }
   std::size_t numel() const { return extent(0) * extent(1) * extent(2); }
-  std::ptrdiff_t stride(std::size_t axis) const { return static_cast<std::ptrdiff_t>(strides_[axis]); }
+  std::ptrdiff_t stride(std::size_t axis) const {
+    return static_cast<std::ptrdiff_t>(strides_[axis]);
+  }
   std::uint8_t* data() const { return data_; }
 
   // From here on elements of the axes `first` to 2 lie one after the other.

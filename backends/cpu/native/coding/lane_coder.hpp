@@ -66,8 +66,8 @@ struct Encoder {
   }
 };
 
-// Words are read from the stream itself while 32 of them are sure to be there, then from a copy with
-// zeros behind it: so a step needs one comparison and no read goes astray.
+// Words are read from the stream itself while 32 of them are sure to be there, then from a copy
+// with zeros behind it: so a step needs one comparison and no read goes astray.
 struct Words {
   const std::uint8_t *at, *last, *end;
   bool copied = false;
@@ -98,8 +98,8 @@ template <class Ops>
 struct Decoder {
   typedef typename Ops::Mask Mask;
 
-  // Narrows `Count` bins (a power of two) to one, by halves: table[1 .. Count - 1] are their starts,
-  // low and high the start of the first and the end of the last.
+  // Narrows `Count` bins (a power of two) to one, by halves: table[1 .. Count - 1] are their
+  // starts, low and high the start of the first and the end of the last.
   template <int Count>
   static ACCEL_INLINE void search(const U16x32* table, const U16x32& slot, U16x32& low,
                                   U16x32& high, U16x32& symbol) {

@@ -1,5 +1,5 @@
-// Cumulative frequencies from counts, kCountTile channels abreast. Included by lanes_*.cpp, inside an
-// unnamed namespace.
+// Cumulative frequencies from counts, kCountTile channels abreast. Included by lanes_*.cpp, inside
+// an unnamed namespace.
 
 // to[c * stride + b] = from[b * kCountTile + c] for `bins` bins and `channels` channels.
 inline void turn_rows(const std::uint16_t* from, std::size_t bins, std::size_t channels,
@@ -85,7 +85,8 @@ bool fill_rows(const Count* counts, std::size_t tokens, std::size_t channels, st
     for (std::size_t c = 0; c < kTile; ++c) {
       starts[c] = static_cast<std::uint16_t>(divide(below[c], shared[c]) + floors[c]);
       below[c] = static_cast<Number>(below[c] + n[c]);
-      floors[c] = static_cast<std::uint16_t>(floors[c] + (n[c] != 0 ? used_floor[c] : unused_floor));
+      const std::uint16_t floor = n[c] != 0 ? used_floor[c] : unused_floor;
+      floors[c] = static_cast<std::uint16_t>(floors[c] + floor);
     }
   }
   const std::size_t stride = bins + 1;

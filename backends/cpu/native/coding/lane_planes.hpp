@@ -1,9 +1,9 @@
-// Histograms by bit planes, for AVX-512 with BITALG. Included by lanes_avx512.cpp, inside an unnamed
-// namespace.
+// Histograms by bit planes, for AVX-512 with BITALG. Included by lanes_avx512.cpp, inside an
+// unnamed namespace.
 //
 // The bits of 8 symbols of a channel are turned into one byte a bit, so that a vector holds one bit
-// of 8 x 64 symbols. A bin is then a product of bits or their complements, and a population count of
-// bytes counts it 8 symbols at a time.
+// of 8 x 64 symbols. A bin is then a product of bits or their complements, and a population count
+// of bytes counts it 8 symbols at a time.
 
 constexpr int kGroupTokens = 8;
 constexpr int kBlockGroups = kCountTokens / kGroupTokens;

@@ -13,10 +13,12 @@
 
 // To the end of the file: what follows includes no header of others.
 #ifdef __clang__
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bitalg,bmi,popcnt"))), apply_to = function)
+#pragma clang attribute push(                                                                \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bitalg,bmi,popcnt"))), \
+    apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bitalg,bmi,popcnt,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bitalg")
+#pragma GCC target("bmi,popcnt,prefer-vector-width=512")
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own intrinsics
 #endif
 
@@ -133,7 +135,8 @@ const LaneKernels* avx512_kernels() {
   static const bool there =
       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+      __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("bmi") &&
+      __builtin_cpu_supports("popcnt");
   return there ? &kKernels : nullptr;
 }
 

@@ -73,7 +73,8 @@ Packed::Packed(const std::uint8_t* data, std::size_t size, const char* argument)
   if (h.total_bytes != size) {
     refuse(std::to_string(h.total_bytes) + " bytes as its header says",
            std::to_string(size) + " bytes",
-           h.total_bytes > size ? "it was truncated: pass all of it" : "pass no more than its bytes");
+           h.total_bytes > size ? "it was truncated: pass all of it"
+                                : "pass no more than its bytes");
   }
   bins = h.bins;
   model_check = h.model_check;

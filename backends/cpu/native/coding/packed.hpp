@@ -45,8 +45,7 @@ class PackedWriter {
  public:
   PackedWriter(std::uint8_t* out, const Split& split);
 
-  std::uint8_t* next() const { return out_ + at_; }  // where the next stream goes
-  std::size_t reserve(std::size_t bytes);            // returns its offset; in order of streams
+  std::size_t reserve(std::size_t bytes);  // returns its offset; in order of streams
   std::uint8_t* at(std::size_t offset) const { return out_ + offset; }
   void put(std::size_t index, std::size_t offset, std::uint32_t check);
   std::size_t finish(std::uint32_t bins, std::uint32_t model_check);  // bytes in all

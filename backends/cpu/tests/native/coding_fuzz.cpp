@@ -2,12 +2,12 @@
 //
 //   coding_fuzz SECONDS SEED
 //
-// Each round makes symbols and a model, encodes and decodes them, and then decodes what was damaged:
-// bytes changed, cut off, added or moved about; fields of the header and the directory set to awkward
-// values; whole streams of random words; other models; no container at all. Half of the time all
-// checks are made right again, so that the decoder itself meets the damage. Whatever comes, decode
-// either refuses it or returns; with the checks left alone it refuses it and leaves the output as it
-// was. Memory has its exact size, so that AddressSanitizer sees every stray access, and a watchdog
+// Each round makes symbols and a model, encodes and decodes them, and then decodes what was
+// damaged: bytes changed, cut off, added or moved about; fields of the header and the directory set
+// to awkward values; whole streams of random words; other models; no container at all. Half of the
+// time all checks are made right again, so that the decoder itself meets the damage. Whatever
+// comes, decode either refuses it or returns; with the checks left alone it refuses it and leaves
+// the output as it was. Memory has its exact size, so that AddressSanitizer sees every stray access, and a watchdog
 // aborts when a round does not end. Exits with 0 when all is right.
 
 #include <unistd.h>
@@ -72,7 +72,8 @@ std::size_t some_extent(std::size_t most) {
 }
 
 Case make_case() {
-  static constexpr std::uint32_t kBins[] = {1, 2, 3, 4, 5, 8, 16, 17, 32, 33, 64, 65, 128, 255, 256};
+  static constexpr std::uint32_t kBins[] = {1,  2,  3,  4,  5,  8,   16, 17,
+                                            32, 33, 64, 65, 128, 255, 256};
   Case c;
   c.layers = some_extent(3);
   c.tokens = one_in(8) ? below(3000) : some_extent(80);
@@ -156,7 +157,9 @@ void damage(Bytes& data) {
       break;
     case 2: data.resize(below(data.size())); break;
     case 3:
-      for (std::uint64_t n = 1 + below(64); n > 0; --n) data.push_back(one_in(2) ? 0 : random_byte());
+      for (std::uint64_t n = 1 + below(64); n > 0; --n) {
+        data.push_back(one_in(2) ? 0 : random_byte());
+      }
       break;
     case 4: {  // a field of the header
       static constexpr std::size_t kFields[][2] = {{0, 4},  {4, 2},  {6, 1},  {7, 1},  {8, 4},

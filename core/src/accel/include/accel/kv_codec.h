@@ -1,7 +1,7 @@
 /* The entropy-coded KV format: constants, how work is split, and the steps of the coder.
  *
- * docs/kv-codec.md is the specification. Plain C99, no headers, no library: runtime compilers include
- * it as it stands. Define ACCEL_CODEC_FN before including it to add qualifiers (for instance
+ * docs/kv-codec.md is the specification. Plain C99, no headers, no library: runtime compilers
+ * include it as it stands. Define ACCEL_CODEC_FN before including it to add qualifiers (for instance
  * `static __device__ __forceinline__`).
  *
  * A stream holds 32 lanes that share one sequence of 16-bit words. A lane is a rANS coder with a
@@ -55,7 +55,7 @@ typedef struct accel_codec_stream {
   accel_codec_u64 lanes; /* that code anything; the only ones whose states are stored */
 } accel_codec_stream;
 
-/* Where part i of `total` things in `parts` parts begins: parts differ by one at most, larger first. */
+/* Where part i of `total` things in `parts` parts begins: larger parts first, by one at most. */
 ACCEL_CODEC_FN accel_codec_u64 accel_codec_part(accel_codec_u64 total, accel_codec_u64 parts,
                                                 accel_codec_u64 i) {
   const accel_codec_u64 more = total % parts;
@@ -106,9 +106,8 @@ ACCEL_CODEC_FN accel_codec_u64 accel_codec_row_lanes(accel_codec_u64 channels,
   return left;
 }
 
-/* The most bytes that a stream takes. A symbol costs 14 bits at most, and a word given away leaves a
- * state of at least 4, so rounding adds less than log2(5/4) bits a word: below 14 / 15.67 words a
- * symbol. */
+/* The most bytes that a stream takes. A symbol costs 14 bits at most. A push finds a quotient of at
+ * least 4, so rounding adds less than log2(5/4) bits: a symbol takes below 14.33 / 16 words. */
 ACCEL_CODEC_FN accel_codec_u64 accel_codec_stream_bound(const accel_codec_stream *p) {
   const accel_codec_u64 symbols = p->lanes * p->rows * p->tokens;
   const accel_codec_u64 words = symbols - symbols / 16 + p->lanes;
@@ -117,7 +116,7 @@ ACCEL_CODEC_FN accel_codec_u64 accel_codec_stream_bound(const accel_codec_stream
 
 /* --- one symbol ------------------------------------------------------------------------------ */
 
-/* Whether a lane must give its low word away (and be shifted right by 16) before accel_codec_push. */
+/* Whether a lane must give its low word away (state >> 16 is left) before accel_codec_push. */
 ACCEL_CODEC_FN int accel_codec_is_full(accel_codec_u32 state, accel_codec_u32 frequency) {
   return (state >> (32 - ACCEL_CODEC_SCALE_BITS)) >= frequency;
 }
