@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from .cache import KVCache
     from .plan import Paging, TransferPlan
 
-__all__ = ["Sharing", "check_bytes", "check_destination", "sharing"]
+__all__ = [
+    "Sharing",
+    "cache_shares",
+    "check_bytes",
+    "check_destination",
+    "sharing",
+    "tensor_overlaps",
+    "tensors_share",
+]
 
 #: ``none``: no byte can be common. ``same``: one cache (or two descriptions of the same), where
 #: equal indices are equal bytes. ``partial``: it depends on the slots; check_bytes decides.
@@ -63,6 +71,32 @@ def check_destination(dst: KVCache, argument: str = "dst") -> None:
             dst.self_overlap,
             "give every layer and plane memory of its own, without expanded axes",
         )
+
+
+def tensor_overlaps(tensor: torch.Tensor) -> bool:
+    """Whether two elements of ``tensor`` have a byte in common (an expanded axis)."""
+    return tensor.numel() > 0 and _meets_itself(_tensor_box(tensor))
+
+
+def tensors_share(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors have a byte in common; exact but for pathological strides (True)."""
+    if a.device != b.device or not a.numel() or not b.numel():
+        return False
+    return _boxes_meet(a.data_ptr(), _tensor_box(a), b.data_ptr(), _tensor_box(b))
+
+
+def cache_shares(
+    cache: KVCache, plane: int, layers: Sequence[int], tensor: torch.Tensor
+) -> int | None:
+    """The first of these layers whose ``plane`` has a byte in common with ``tensor``, or None."""
+    if cache.device != tensor.device or not cache.blocks or not tensor.numel():
+        return None
+    box, other = _box(cache.geometry, plane), _tensor_box(tensor)
+    for layer in layers:
+        start = cache.pointers[layer * cache.planes + plane]
+        if _boxes_meet(start, box, tensor.data_ptr(), other):
+            return layer
+    return None
 
 
 def check_bytes(
@@ -144,6 +178,17 @@ def _box(geometry: Geometry, plane: int) -> tuple[Dim, ...]:
         *p.dims,
         (p.itemsize, 1),
     ]
+    return _nested(dims)
+
+
+def _tensor_box(tensor: torch.Tensor) -> tuple[Dim, ...]:
+    size = tensor.element_size()
+    strides = (s * size for s in tensor.stride())
+    return _nested([*zip(tensor.shape, strides, strict=True), (size, 1)])
+
+
+def _nested(dims: list[Dim]) -> tuple[Dim, ...]:
+    """Largest stride first, without extents of one, contiguous neighbours joined."""
     out: list[Dim] = []
     for n, s in sorted((d for d in dims if d[0] > 1), key=lambda d: d[1]):
         if out and s and s == out[-1][0] * out[-1][1]:
@@ -151,6 +196,13 @@ def _box(geometry: Geometry, plane: int) -> tuple[Dim, ...]:
         else:
             out.append((n, s))
     return tuple(reversed(out))
+
+
+def _boxes_meet(a: int, a_dims: tuple[Dim, ...], b: int, b_dims: tuple[Dim, ...]) -> bool:
+    """Whether boxes at two addresses have a byte in common."""
+    a_end = a + 1 + sum((n - 1) * s for n, s in a_dims)
+    b_end = b + 1 + sum((n - 1) * s for n, s in b_dims)
+    return a < b_end and b < a_end and _meet(a_dims, b_dims, b - a)
 
 
 def _close(regions: list[_Region]) -> Iterator[tuple[_Region, _Region]]:

@@ -11,14 +11,38 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LinearScaling", "Llama3Scaling", "Rope", "RopeScaling", "YarnScaling"]
+__all__ = [
+    "MAX_POSITION",
+    "LinearScaling",
+    "Llama3Scaling",
+    "Rope",
+    "RopeScaling",
+    "YarnScaling",
+]
+
+#: The largest position; results are bounded up to 2^20, and good for little at this one.
+MAX_POSITION = 2**31 - 1
+
+
+def _check_number(name: str, value: object, *, least: float = 0.0, expected: str = "") -> None:
+    """ArgumentError unless a finite number above ``least``."""
+    good = isinstance(value, (int, float)) and math.isfinite(value) and value > least
+    if not good:
+        raise ArgumentError(name, expected or f"a finite number above {least:g}", repr(value))
 
 
 @dataclass(frozen=True)
 class LinearScaling:
-    """Positions divided by ``factor`` (position interpolation, Chen et al. 2023)."""
+    """Positions divided by ``factor`` (position interpolation, Chen et al. 2023).
+
+    Raises:
+        ArgumentError: ``factor`` is not a finite number above 0.
+    """
 
     factor: float
+
+    def __post_init__(self) -> None:
+        _check_number("factor", self.factor)
 
     def apply(self, inv_freq: list[float], base: float, rotary_dim: int) -> list[float]:
         """Scaled frequencies, in radians per position."""
@@ -29,13 +53,29 @@ class LinearScaling:
 class Llama3Scaling:
     """Llama 3.1's: low frequencies divided by ``factor``, high ones kept, a ramp between.
 
-    The fields are those of ``rope_scaling`` in the model's configuration.
+    A pair that turns more than ``high_freq_factor`` times over ``original_max_position`` is kept,
+    one below ``low_freq_factor`` turns is divided. The fields are those of ``rope_scaling`` in the
+    model's configuration.
+
+    Raises:
+        ArgumentError: a field is not a finite number above 0; ``low_freq_factor`` above
+            ``high_freq_factor``.
     """
 
     factor: float = 8.0
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     original_max_position: int = 8192
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "low_freq_factor", "high_freq_factor", "original_max_position"):
+            _check_number(name, getattr(self, name))
+        if self.low_freq_factor > self.high_freq_factor:
+            raise ArgumentError(
+                "low_freq_factor",
+                f"at most high_freq_factor, {self.high_freq_factor}",
+                self.low_freq_factor,
+            )
 
     def apply(self, inv_freq: list[float], base: float, rotary_dim: int) -> list[float]:
         """Scaled frequencies, in radians per position."""
@@ -57,10 +97,14 @@ class Llama3Scaling:
 class YarnScaling:
     """YaRN's "NTK by parts" (Peng et al. 2023, section 3.2).
 
-    Channels that turn more than ``beta_fast`` times over ``original_max_position`` are kept, those
-    below ``beta_slow`` turns are divided by ``factor``, with a ramp over the channels between. The
+    Pairs that turn more than ``beta_fast`` times over ``original_max_position`` are kept, those
+    below ``beta_slow`` turns are divided by ``factor``, with a ramp over the pairs between. The
     attention factor multiplies queries and keys at every position alike and so changes nothing
-    when keys move. ``truncate`` rounds the ramp's ends to whole channels, as most models do.
+    when keys move. ``truncate`` rounds the ramp's ends to whole pairs, as most models do.
+
+    Raises:
+        ArgumentError: a field is not a finite number above 0; ``beta_slow`` not below
+            ``beta_fast``.
     """
 
     factor: float
@@ -69,14 +113,21 @@ class YarnScaling:
     beta_slow: float = 1.0
     truncate: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("factor", "original_max_position", "beta_fast", "beta_slow"):
+            _check_number(name, getattr(self, name))
+        if self.beta_slow >= self.beta_fast:
+            raise ArgumentError("beta_slow", f"below beta_fast, {self.beta_fast}", self.beta_slow)
+
     def apply(self, inv_freq: list[float], base: float, rotary_dim: int) -> list[float]:
         """Scaled frequencies, in radians per position."""
 
-        def channel(turns: float) -> float:
+        def pair(turns: float) -> float:
+            """The (fractional) pair that turns so often."""
             wavelength = self.original_max_position / (turns * 2 * math.pi)
             return rotary_dim * math.log(wavelength) / (2 * math.log(base))
 
-        low, high = channel(self.beta_fast), channel(self.beta_slow)
+        low, high = pair(self.beta_fast), pair(self.beta_slow)
         if self.truncate:
             low, high = math.floor(low), math.ceil(high)
         low, high = max(low, 0), min(high, rotary_dim - 1)
@@ -108,7 +159,7 @@ class Rope:
     Raises:
         ArgumentError: ``rotary_dim`` odd or not positive, ``offset`` negative, ``base`` not above
             1, ``scaling`` together with ``cos_sin_cache``.
-        DTypeError, ShapeError: ``cos_sin_cache`` is not such a tensor.
+        DTypeError, ShapeError: ``cos_sin_cache`` is not such a tensor, ``scaling`` no scaling.
     """
 
     rotary_dim: int | None = None
@@ -119,12 +170,14 @@ class Rope:
     offset: int = 0
 
     def __post_init__(self) -> None:
-        if self.rotary_dim is not None and (self.rotary_dim < 2 or self.rotary_dim % 2):
-            raise ArgumentError("rotary_dim", "an even number above 0", self.rotary_dim)
-        if self.offset < 0:
-            raise ArgumentError("offset", "at least 0", self.offset)
-        if not (math.isfinite(self.base) and self.base > 1):
-            raise ArgumentError("base", "a number above 1", self.base)
+        dim = self.rotary_dim
+        if dim is not None and (not isinstance(dim, int) or dim < 2 or dim % 2):
+            raise ArgumentError("rotary_dim", "an even number above 0", dim)
+        if not isinstance(self.offset, int) or self.offset < 0:
+            raise ArgumentError("offset", "a whole number, at least 0", self.offset)
+        _check_number("base", self.base, least=1.0)
+        if self.scaling is not None and not isinstance(self.scaling, RopeScaling):
+            raise DTypeError("scaling", "a RopeScaling", type(self.scaling).__name__)
         if self.cos_sin_cache is not None:
             self._check_cache(self.cos_sin_cache)
 
