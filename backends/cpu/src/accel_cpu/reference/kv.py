@@ -15,6 +15,7 @@ from accel.providers import KVKernels, Stream
 
 from .bytes import elements, span
 from .coding import ReferenceKVCoding
+from .rope import ReferenceKVRope
 from .streams import check_stream
 from .upload import ReferenceKVUpload
 
@@ -30,7 +31,7 @@ __all__ = ["ReferenceKVKernels"]
 _HOST = ("cpu",)
 
 
-class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVUpload, KVKernels):
+class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, KVKernels):
     """The oracle: every method reads all sources with an index, then writes with an index."""
 
     capabilities = Capabilities(
@@ -43,6 +44,7 @@ class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVUpload, KVKernels):
             Capability.KV_GATHER: Level.COMPOSED,
             Capability.KV_UPLOAD: Level.COMPOSED,
             Capability.KV_ENTROPY: Level.COMPOSED,
+            Capability.KV_ROPE: Level.COMPOSED,
         }
     )
 
