@@ -8,6 +8,9 @@ void bind_kv(pybind11::module_& module);
 namespace accel_cpu::coding {
 void bind_coding(pybind11::module_& module);
 }
+namespace accel_cpu::rope {
+void bind_rope(pybind11::module_& module);
+}
 
 PYBIND11_MODULE(_native, module) {
   module.doc() =
@@ -26,4 +29,5 @@ PYBIND11_MODULE(_native, module) {
              "processor has no such instructions.");
   bind_kv(module);
   accel_cpu::coding::bind_coding(module);
+  accel_cpu::rope::bind_rope(module);
 }

@@ -14,6 +14,7 @@ from accel.providers import KVKernels
 from ._native import kv as _native
 from ._native import upload_small
 from .coding import CpuKVCoding
+from .rope import CpuKVRope
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,7 @@ _gather = _native.gather
 _write = _native.write
 
 
-class CpuKVKernels(CpuKVCoding, KVKernels):
+class CpuKVKernels(CpuKVCoding, CpuKVRope, KVKernels):
     """Strided copies on all threads, past the caches when they are large.
 
     A call looks up what was prepared for its caches, under their uids, and enters C++ once: index
@@ -54,11 +55,13 @@ class CpuKVKernels(CpuKVCoding, KVKernels):
             Capability.KV_GATHER: Level.NATIVE,
             Capability.KV_UPLOAD: Level.NATIVE,
             Capability.KV_ENTROPY: Level.NATIVE,
+            Capability.KV_ROPE: Level.NATIVE,
         }
     )
     notes = ("index tensors are always checked",)
 
     def __init__(self, backend: Backend) -> None:
+        super().__init__()
         self._device = backend.device
         self._pairs: dict[tuple[int, int, str], Any] = {}
         self._writers: dict[int, Any] = {}
@@ -155,6 +158,7 @@ class CpuKVKernels(CpuKVCoding, KVKernels):
     def close(self) -> None:
         self._pairs.clear()
         self._writers.clear()
+        super().close()
 
     def _prepare(self, src: KVCache, dst: KVCache, grain: Grain) -> Any:
         source, target, plan, shared = check_transfer(src, dst, grain, _HOST)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accel.kv import KVCache
 from accel.kv.rope_arguments import check_positions, check_rope
@@ -41,6 +41,7 @@ class ReferenceKVRope(KVRope):
         moves = old != new
         cosine, sine = _turns(rope, target.rotary_dim, old[moves], new[moves])
         for view in target.keys:
+            token: Any
             if slots is None:
                 token = moves.reshape(old_positions.shape)
             else:
