@@ -1,4 +1,4 @@
-// One head of one key: where its rotated channels lie, and turning them in place.
+// Heads of keys: where their rotated channels lie, and turning them in place.
 #pragma once
 
 #include <cstddef>
@@ -17,34 +17,36 @@ struct Channels {
   std::int64_t inner = 1, stride = 0, outer_stride = 0;
 };
 
+// A head to turn, and the cosines and sines of its pairs.
+struct Turned {
+  char* head;
+  const float *c, *s;
+};
+
 // Turns heads of one shape; the way to do so is chosen once.
 class HeadTurner {
  public:
   explicit HeadTurner(const Channels& channels);
 
-  // `count` heads, `step` bytes apart, all by the same cosines and sines.
-  void operator()(char* head, std::int64_t count, std::int64_t step, const float* c,
-                  const float* s) const {
-    (this->*way_)(head, count, step, c, s);
-  }
+  // Best given tokens that lie near one another, of one head number, unless contiguous().
+  void operator()(const Turned* heads, std::size_t n) const { (this->*way_)(heads, n); }
 
   // Whether a head's channels are one run of bytes.
   bool contiguous() const { return contiguous_; }
 
  private:
-  using Way = void (HeadTurner::*)(char*, std::int64_t, std::int64_t, const float*,
-                                   const float*) const;
+  using Way = void (HeadTurner::*)(const Turned*, std::size_t) const;
 
-  void in_place(char* head, std::int64_t count, std::int64_t step, const float* c,
-                const float* s) const;
-  void whole(char* head, std::int64_t count, std::int64_t step, const float* c,
-             const float* s) const;
-  void in_parts(char* head, std::int64_t count, std::int64_t step, const float* c,
-                const float* s) const;
+  void in_place(const Turned* heads, std::size_t n) const;
+  void by_row(const Turned* heads, std::size_t n) const;
+  void staged(const Turned* heads, std::size_t n) const;
+  void in_parts(const Turned* heads, std::size_t n) const;
 
+  void turn_row(const void* from, const float* c, const float* s, std::size_t pairs,
+                void* to) const;
   void turn(float* tile, const float* c, const float* s, std::size_t pairs) const;
-  void load(const char* head, std::int64_t channel, std::int64_t n, float* to) const;
-  void store(const float* from, std::int64_t channel, std::int64_t n, char* head) const;
+  void move_rows(const Turned* heads, std::size_t n, char* rows, bool back) const;
+  void move_row(char* head, std::int64_t channel, std::int64_t n, char* row, bool back) const;
 
   Channels channels_;
   const numeric::RowKernels& rows_;

@@ -64,19 +64,24 @@ void turn_block(const Work& work, const HeadTurner& turner, const Tables& tables
                 std::size_t last_layer) {
   for (std::size_t layer = first_layer; layer < last_layer; ++layer) {
     char* base = reinterpret_cast<char*>(work.bases[layer]);
+    const auto head = [&](std::size_t t, std::int64_t h) {
+      return Turned{base + tokens[t].offset + h * work.head_stride, tables.cosines(t),
+                    tables.sines(t)};
+    };
     if (turner.contiguous()) {
       for (std::size_t t = 0; t < n; ++t) {
-        turner(base + tokens[t].offset, work.heads, work.head_stride, tables.cosines(t),
-               tables.sines(t));
+        for (std::int64_t h = 0; h < work.heads; ++h) {
+          const Turned one = head(t, h);
+          turner(&one, 1);
+        }
       }
       continue;
     }
-    // Neighbouring tokens share the lines of scattered channels: head by head they stay in L1.
-    for (std::int64_t head = 0; head < work.heads; ++head) {
-      for (std::size_t t = 0; t < n; ++t) {
-        turner(base + tokens[t].offset + head * work.head_stride, 1, 0, tables.cosines(t),
-               tables.sines(t));
-      }
+    // Neighbouring tokens share the lines of scattered channels.
+    Turned heads[kBlock];
+    for (std::int64_t h = 0; h < work.heads; ++h) {
+      for (std::size_t t = 0; t < n; ++t) heads[t] = head(t, h);
+      turner(heads, n);
     }
   }
 }
