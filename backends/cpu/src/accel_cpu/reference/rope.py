@@ -49,7 +49,7 @@ class ReferenceKVRope(KVRope):
                 token = (slots[moves] // size, slots[moves] % size)
             bits = elements(view)
             raw = bits[token]  # [tokens, heads, head_dim], or [tokens, heads, D1, D0]
-            heads = raw.reshape(*raw.shape[:2], -1) if raw.dim() == 4 else raw.clone()
+            heads = raw.flatten(2).clone()
             part = heads[..., rope.offset : rope.offset + target.rotary_dim]
             x = part.view(view.dtype).double()
             turned = _rotate(x, cosine[:, None], sine[:, None], rope.interleaved)
