@@ -70,7 +70,8 @@ class Setting:
     def frequencies(self, head_dim: int) -> torch.Tensor:
         """Radians per position of each pair."""
         dim = self.dim(head_dim)
-        plain = torch.pow(self.base, torch.arange(0, dim, 2).double() / -dim)
+        exponent = torch.arange(0, dim, 2).double() / -dim
+        plain = torch.tensor(self.base, dtype=torch.float64).pow(exponent)
         if self.scaling == "linear":
             return plain / 4
         if self.scaling == "llama3":  # Llama 3.1: factor 8, between wavelengths 2048 and 8192
