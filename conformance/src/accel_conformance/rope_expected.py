@@ -78,8 +78,8 @@ class Setting:
             wavelength = 2 * math.pi / plain
             smooth = (8192 / wavelength - 1) / (4 - 1)
             between = (1 - smooth) * plain / 8 + smooth * plain
-            low = torch.where(wavelength > 8192, plain / 8, between)
-            return torch.where(wavelength < 2048, plain, low)
+            slow = torch.where(wavelength > 8192, plain / 8, between)
+            return torch.where(wavelength < 2048, plain, slow)
         if self.scaling:
             factor = 40 if self.scaling == "yarn" else 32
             ends = [

@@ -22,10 +22,10 @@ def _rope(change: Callable[..., Any]) -> Any:
     """Kernels whose ``rope_reposition`` is ``change``, given the good one and all arguments."""
 
     def rope_reposition(
-        self: Any, keys: Any, old: Any, new: Any, rope: Any, *,
+        self: Any, keys: Any, old_positions: Any, new_positions: Any, rope: Any, *,
         slots: Any = None, layer: Any = None, stream: Any = None,
     ) -> None:  # fmt: skip
-        change(self.inner.rope_reposition, keys, old, new, rope,
+        change(self.inner.rope_reposition, keys, old_positions, new_positions, rope,
                {"slots": slots, "layer": layer, "stream": raw(stream)})  # fmt: skip
 
     return type("BrokenRope", (WrappedKV,), {"rope_reposition": rope_reposition})
