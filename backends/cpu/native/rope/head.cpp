@@ -55,6 +55,7 @@ HeadTurner::HeadTurner(const Channels& channels)
       rows_(numeric::rows()),
       size_(static_cast<std::int64_t>(numeric::size_of(channels.kind))) {
   const std::int64_t last = channels.first + 2 * channels.pairs - 1;
+  start_ = channels_.offset_of(channels.first);
   const bool one_run = channels.first / channels.inner == last / channels.inner ||
                        channels.outer_stride == channels.inner * channels.stride;
   contiguous_ = one_run && channels.stride == size_;
@@ -86,14 +87,14 @@ void HeadTurner::turn_row(const void* from, const float* c, const float* s, std:
 
 void HeadTurner::in_place(const Turned* heads, std::size_t n) const {
   for (std::size_t i = 0; i < n; ++i) {
-    turn(reinterpret_cast<float*>(heads[i].head + channels_.first * size_), heads[i].c, heads[i].s,
+    turn(reinterpret_cast<float*>(heads[i].head + start_), heads[i].c, heads[i].s,
          static_cast<std::size_t>(channels_.pairs));
   }
 }
 
 void HeadTurner::by_row(const Turned* heads, std::size_t n) const {
   for (std::size_t i = 0; i < n; ++i) {
-    char* row = heads[i].head + channels_.first * size_;
+    char* row = heads[i].head + start_;
     turn_row(row, heads[i].c, heads[i].s, static_cast<std::size_t>(channels_.pairs), row);
   }
 }
@@ -152,9 +153,7 @@ void HeadTurner::move_rows(const Turned* heads, std::size_t n, char* rows, bool 
   }
   // Channel by channel, so that a line is fetched once for all the tokens that share it.
   for (std::int64_t channel = 0; channel < 2 * channels_.pairs; ++channel, rows += size_) {
-    const std::int64_t d = channels_.first + channel;
-    const std::int64_t at =
-        d / channels_.inner * channels_.outer_stride + d % channels_.inner * channels_.stride;
+    const std::int64_t at = channels_.offset_of(channels_.first + channel);
     char* in_row = rows;
     for (std::size_t i = 0; i < n; ++i, in_row += row) {
       char* in_head = heads[i].head + at;
@@ -170,16 +169,16 @@ void HeadTurner::move_rows(const Turned* heads, std::size_t n, char* rows, bool 
 // Channels [channel, channel + n) of a head into a contiguous row, or back.
 void HeadTurner::move_row(char* head, std::int64_t channel, std::int64_t n, char* row,
                           bool back) const {
-  const Channels& at = channels_;
+  const std::int64_t stride = channels_.stride;
   for (std::int64_t done = 0; done < n;) {
-    const std::int64_t outer = (channel + done) / at.inner, inner = (channel + done) % at.inner;
-    const std::int64_t run = std::min(at.inner - inner, n - done);
-    char* in_head = head + outer * at.outer_stride + inner * at.stride;
+    const std::int64_t left = channels_.inner - (channel + done) % channels_.inner;
+    const std::int64_t run = std::min(left, n - done);
+    char* in_head = head + channels_.offset_of(channel + done);
     char* in_row = row + done * size_;
     if (back) {
-      copy_run(in_row, size_, run, in_head, at.stride, size_);
+      copy_run(in_row, size_, run, in_head, stride, size_);
     } else {
-      copy_run(in_head, at.stride, run, in_row, size_, size_);
+      copy_run(in_head, stride, run, in_row, size_, size_);
     }
     done += run;
   }

@@ -15,6 +15,10 @@ struct Channels {
   std::int64_t first = 0;  // rotated channels: [first, first + 2 * pairs)
   std::int64_t pairs = 0;
   std::int64_t inner = 1, stride = 0, outer_stride = 0;
+
+  std::int64_t offset_of(std::int64_t channel) const {
+    return channel / inner * outer_stride + channel % inner * stride;
+  }
 };
 
 // A head to turn, and the cosines and sines of its pairs.
@@ -50,7 +54,8 @@ class HeadTurner {
 
   Channels channels_;
   const numeric::RowKernels& rows_;
-  std::int64_t size_;  // bytes of an element
+  std::int64_t size_;       // bytes of an element
+  std::int64_t start_ = 0;  // bytes from a head to its first rotated channel
   bool contiguous_ = false;
   Way way_ = nullptr;
 };

@@ -261,7 +261,11 @@ def test_rope_cache_strides(rope: RopeWork, layout: str, form: Form) -> None:
 def test_rope_vectorised_keys(rope: RopeWork, dtype: torch.dtype) -> None:
     """vLLM's older pair: keys whose head dim is split, beside values."""
     flat = dataclasses.replace(SMALL, head_dim=64, planes=1)
-    for setting in (Setting(), Setting(interleaved=True), Setting(20, False, 7)):
+    settings = (
+        Setting(), Setting(interleaved=True), Setting(20, False, 7), Setting(4, False, 24),
+        Setting(4, True, 60),
+    )  # fmt: skip
+    for setting in settings:
         pair = join(
             rope.kv.make("vllm_paged_key", flat, dtype),
             rope.kv.make("vllm_paged_value", flat, dtype),
