@@ -53,18 +53,31 @@ void copy_run(const char* from, std::int64_t from_stride, std::int64_t n, char* 
 HeadTurner::HeadTurner(const Channels& channels)
     : channels_(channels),
       rows_(numeric::rows()),
+      load_(rows_.load[static_cast<int>(channels.kind)]),
+      store_(rows_.store[static_cast<int>(channels.kind)]),
+      is_float_(channels.kind == numeric::Kind::F32),
       size_(static_cast<std::int64_t>(numeric::size_of(channels.kind))) {
   const std::int64_t last = channels.first + 2 * channels.pairs - 1;
   start_ = channels_.offset_of(channels.first);
   const bool one_run = channels.first / channels.inner == last / channels.inner ||
                        channels.outer_stride == channels.inner * channels.stride;
-  contiguous_ = one_run && channels.stride == size_;
-  if (contiguous_ && channels.kind == numeric::Kind::F32) {
-    way_ = &HeadTurner::in_place;
-  } else if (2 * channels.pairs > kTile) {
-    way_ = &HeadTurner::in_parts;
+  fits_ = 2 * channels.pairs <= kTile;
+  by_token_ = one_run && channels.stride == size_ && (fits_ || is_float_);
+}
+
+void HeadTurner::turn_token(const Turned& first, std::int64_t count, std::int64_t step) const {
+  if (is_float_) {
+    in_place(first, count, step);
   } else {
-    way_ = contiguous_ ? &HeadTurner::by_row : &HeadTurner::staged;
+    row_by_row(first, count, step);
+  }
+}
+
+void HeadTurner::turn_heads(const Turned* heads, std::size_t n) const {
+  if (fits_) {
+    staged(heads, n);
+  } else {
+    for (std::size_t i = 0; i < n; ++i) in_parts(heads[i]);
   }
 }
 
@@ -76,31 +89,33 @@ void HeadTurner::turn(float* tile, const float* c, const float* s, std::size_t p
   }
 }
 
-// `from` and `to` may be the same.
-void HeadTurner::turn_row(const void* from, const float* c, const float* s, std::size_t pairs,
-                          void* to) const {
-  alignas(64) float tile[kTile];
-  rows_.load[static_cast<int>(channels_.kind)](from, 2 * pairs, tile);
-  turn(tile, c, s, pairs);
-  rows_.store[static_cast<int>(channels_.kind)](tile, 2 * pairs, to);
-}
-
-void HeadTurner::in_place(const Turned* heads, std::size_t n) const {
-  for (std::size_t i = 0; i < n; ++i) {
-    turn(reinterpret_cast<float*>(heads[i].head + start_), heads[i].c, heads[i].s,
-         static_cast<std::size_t>(channels_.pairs));
+void HeadTurner::in_place(const Turned& first, std::int64_t count, std::int64_t step) const {
+  const auto pairs = static_cast<std::size_t>(channels_.pairs);
+  char* row = first.head + start_;
+  for (std::int64_t i = 0; i < count; ++i, row += step) {
+    turn(reinterpret_cast<float*>(row), first.c, first.s, pairs);
   }
 }
 
-void HeadTurner::by_row(const Turned* heads, std::size_t n) const {
-  for (std::size_t i = 0; i < n; ++i) {
-    char* row = heads[i].head + start_;
-    turn_row(row, heads[i].c, heads[i].s, static_cast<std::size_t>(channels_.pairs), row);
+void HeadTurner::row_by_row(const Turned& first, std::int64_t count, std::int64_t step) const {
+  alignas(64) float tile[kTile];
+  const auto pairs = static_cast<std::size_t>(channels_.pairs);
+  const std::int64_t channels = 2 * channels_.pairs;
+  // Whole heads side by side are one longer row to load and store.
+  const std::int64_t most = step == channels * size_ ? kTile / channels : 1;
+  char* row = first.head + start_;
+  for (std::int64_t i = 0; i < count; i += most, row += most * step) {
+    const std::int64_t some = std::min(most, count - i);
+    const auto n = static_cast<std::size_t>(some * channels);
+    load_(row, n, tile);
+    for (std::int64_t h = 0; h < some; ++h) turn(tile + h * channels, first.c, first.s, pairs);
+    store_(tile, n, row);
   }
 }
 
 void HeadTurner::staged(const Turned* heads, std::size_t n) const {
   alignas(64) char rows[kStagedBytes];
+  alignas(64) float tile[kTile];
   const auto pairs = static_cast<std::size_t>(channels_.pairs);
   const std::size_t row = 2 * pairs * static_cast<std::size_t>(size_);
   const std::size_t most = static_cast<std::size_t>(kStagedBytes) / row;
@@ -108,37 +123,36 @@ void HeadTurner::staged(const Turned* heads, std::size_t n) const {
     const Turned* some = heads + begin;
     const std::size_t count = std::min(most, n - begin);
     move_rows(some, count, rows, false);
-    for (std::size_t i = 0; i < count; ++i) {
-      char* at = rows + i * row;
-      if (channels_.kind == numeric::Kind::F32) {
-        turn(reinterpret_cast<float*>(at), some[i].c, some[i].s, pairs);
-      } else {
-        turn_row(at, some[i].c, some[i].s, pairs, at);
+    const std::size_t together = std::max<std::size_t>(1, numeric::kTile / (2 * pairs));
+    for (std::size_t i = 0; i < count; i += together) {
+      const std::size_t heads_now = std::min(together, count - i);
+      float* floats = is_float_ ? reinterpret_cast<float*>(rows + i * row) : tile;
+      if (!is_float_) load_(rows + i * row, heads_now * 2 * pairs, tile);
+      for (std::size_t h = 0; h < heads_now; ++h) {
+        turn(floats + h * 2 * pairs, some[i + h].c, some[i + h].s, pairs);
       }
+      if (!is_float_) store_(tile, heads_now * 2 * pairs, rows + i * row);
     }
     move_rows(some, count, rows, true);
   }
 }
 
-// Heads of more channels than a tile holds.
-void HeadTurner::in_parts(const Turned* heads, std::size_t n) const {
-  alignas(64) float part[kTile];
-  char* row = reinterpret_cast<char*>(part);
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::int64_t begin = 0; begin < channels_.pairs; begin += kTile / 2) {
-      const std::int64_t count = std::min(kTile / 2, channels_.pairs - begin);
-      // Where the part's first and second half of channels start.
-      const std::int64_t x = channels_.first + (channels_.interleaved ? 2 * begin : begin);
-      const std::int64_t y = x + (channels_.interleaved ? count : channels_.pairs);
-      for (const bool back : {false, true}) {
-        if (back) {
-          turn_row(part, heads[i].c + begin, heads[i].s + begin, static_cast<std::size_t>(count),
-                   part);
-        }
-        move_row(heads[i].head, x, count, row, back);
-        move_row(heads[i].head, y, count, row + count * size_, back);
-      }
-    }
+// A head of more channels than a tile holds.
+void HeadTurner::in_parts(const Turned& one) const {
+  alignas(64) char row[kTile * sizeof(float)];
+  alignas(64) float tile[kTile];
+  for (std::int64_t begin = 0; begin < channels_.pairs; begin += kTile / 2) {
+    const std::int64_t count = std::min(kTile / 2, channels_.pairs - begin);
+    // Where the part's first and second half of channels start.
+    const std::int64_t x = channels_.first + (channels_.interleaved ? 2 * begin : begin);
+    const std::int64_t y = x + (channels_.interleaved ? count : channels_.pairs);
+    move_row(one.head, x, count, row, false);
+    move_row(one.head, y, count, row + count * size_, false);
+    load_(row, static_cast<std::size_t>(2 * count), tile);
+    turn(tile, one.c + begin, one.s + begin, static_cast<std::size_t>(count));
+    store_(tile, static_cast<std::size_t>(2 * count), row);
+    move_row(one.head, x, count, row, true);
+    move_row(one.head, y, count, row + count * size_, true);
   }
 }
 

@@ -32,32 +32,33 @@ class HeadTurner {
  public:
   explicit HeadTurner(const Channels& channels);
 
-  // Best given tokens that lie near one another, of one head number, unless contiguous().
-  void operator()(const Turned* heads, std::size_t n) const { (this->*way_)(heads, n); }
+  // Whether the heads of one token are best turned together, by turn_token(); otherwise the tokens
+  // of one head, which then share lines, by turn_heads().
+  bool by_token() const { return by_token_; }
 
-  // Whether a head's channels are one run of bytes.
-  bool contiguous() const { return contiguous_; }
+  // `count` heads, `step` bytes apart, all alike.
+  void turn_token(const Turned& first, std::int64_t count, std::int64_t step) const;
+  void turn_heads(const Turned* heads, std::size_t n) const;
 
  private:
-  using Way = void (HeadTurner::*)(const Turned*, std::size_t) const;
-
-  void in_place(const Turned* heads, std::size_t n) const;
-  void by_row(const Turned* heads, std::size_t n) const;
+  void in_place(const Turned& first, std::int64_t count, std::int64_t step) const;
+  void row_by_row(const Turned& first, std::int64_t count, std::int64_t step) const;
   void staged(const Turned* heads, std::size_t n) const;
-  void in_parts(const Turned* heads, std::size_t n) const;
+  void in_parts(const Turned& one) const;
 
-  void turn_row(const void* from, const float* c, const float* s, std::size_t pairs,
-                void* to) const;
   void turn(float* tile, const float* c, const float* s, std::size_t pairs) const;
   void move_rows(const Turned* heads, std::size_t n, char* rows, bool back) const;
   void move_row(char* head, std::int64_t channel, std::int64_t n, char* row, bool back) const;
 
   Channels channels_;
   const numeric::RowKernels& rows_;
+  void (*load_)(const void* from, std::size_t n, float* to);
+  void (*store_)(const float* from, std::size_t n, void* to);
+  bool is_float_;
   std::int64_t size_;       // bytes of an element
   std::int64_t start_ = 0;  // bytes from a head to its first rotated channel
-  bool contiguous_ = false;
-  Way way_ = nullptr;
+  bool fits_ = false;       // a tile
+  bool by_token_ = false;
 };
 
 }  // namespace accel_cpu::rope

@@ -44,8 +44,11 @@ class Tables {
     last_row_ = row_of_[n - 1];
   }
 
-  const float* cosines(std::size_t token) const { return cosines_at(row_of_[token]); }
-  const float* sines(std::size_t token) const { return cosines(token) + pairs_; }
+  // `head` of the token of this number.
+  Turned turned(std::size_t token, char* head) const {
+    const float* row = cosines_at(row_of_[token]);
+    return {head, row, row + pairs_};
+  }
 
  private:
   const float* cosines_at(std::size_t row) const { return rows_.data() + row * 2 * pairs_; }
@@ -64,24 +67,18 @@ void turn_block(const Work& work, const HeadTurner& turner, const Tables& tables
                 std::size_t last_layer) {
   for (std::size_t layer = first_layer; layer < last_layer; ++layer) {
     char* base = reinterpret_cast<char*>(work.bases[layer]);
-    const auto head = [&](std::size_t t, std::int64_t h) {
-      return Turned{base + tokens[t].offset + h * work.head_stride, tables.cosines(t),
-                    tables.sines(t)};
-    };
-    if (turner.contiguous()) {
+    if (turner.by_token()) {
       for (std::size_t t = 0; t < n; ++t) {
-        for (std::int64_t h = 0; h < work.heads; ++h) {
-          const Turned one = head(t, h);
-          turner(&one, 1);
-        }
+        turner.turn_token(tables.turned(t, base + tokens[t].offset), work.heads, work.head_stride);
       }
       continue;
     }
-    // Neighbouring tokens share the lines of scattered channels.
     Turned heads[kBlock];
     for (std::int64_t h = 0; h < work.heads; ++h) {
-      for (std::size_t t = 0; t < n; ++t) heads[t] = head(t, h);
-      turner(heads, n);
+      for (std::size_t t = 0; t < n; ++t) {
+        heads[t] = tables.turned(t, base + tokens[t].offset + h * work.head_stride);
+      }
+      turner.turn_heads(heads, n);
     }
   }
 }
