@@ -177,4 +177,13 @@ constexpr RowKernels table(const char* name) {
   };
 }
 
+// For instruction sets that convert float16 themselves.
+[[maybe_unused]] constexpr RowKernels with_f16(RowKernels rows,
+                                               void (*load)(const void*, std::size_t, float*),
+                                               void (*store)(const float*, std::size_t, void*)) {
+  rows.load[static_cast<int>(Kind::F16)] = load;
+  rows.store[static_cast<int>(Kind::F16)] = store;
+  return rows;
+}
+
 #undef ACCEL_ROW
