@@ -189,7 +189,7 @@ def lazily(name):
     return method
 
 
-for _name in ("upload_small",):
+for _name in ("upload_small", "rope_reposition"):
     setattr(LazyKV, _name, lazily(_name))
 
 
