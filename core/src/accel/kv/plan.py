@@ -11,7 +11,17 @@ from typing import Literal
 from ..errors import ArgumentError, DTypeError, LayoutError, SizeError
 from .geometry import Dim, Geometry, Plane
 
-__all__ = ["MAX_DIMS", "Dim", "Grain", "Paging", "PlanePlan", "TransferPlan", "plan_transfer"]
+__all__ = [
+    "MAX_DIMS",
+    "Dim",
+    "Grain",
+    "Paging",
+    "PlanePlan",
+    "TransferPlan",
+    "plan_transfer",
+    "refine",
+    "same_parts",
+]
 
 Grain = Literal["token", "block"]
 
@@ -95,10 +105,7 @@ def plan_transfer(src: Geometry, dst: Geometry, grain: Grain = "token") -> Trans
     """
     if grain not in ("token", "block"):
         raise ArgumentError("grain", "'token' or 'block'", repr(grain))
-    if src.layers != dst.layers:
-        raise LayoutError("dst", f"{src.layers} layers as src has", dst.layers)
-    if len(src.planes) != len(dst.planes):
-        raise LayoutError("dst", f"{len(src.planes)} planes (K/V) as src has", len(dst.planes))
+    same_parts(src, dst)
     block = 1
     if grain == "block":
         block = _common_block_size(src, dst)
@@ -112,6 +119,14 @@ def plan_transfer(src: Geometry, dst: Geometry, grain: Grain = "token") -> Trans
         src.blocks * src.block_size // block,
         dst.blocks * dst.block_size // block,
     )
+
+
+def same_parts(src: Geometry, dst: Geometry) -> None:
+    """Raise LayoutError unless both have the same layers and planes."""
+    if src.layers != dst.layers:
+        raise LayoutError("dst", f"{src.layers} layers as src has", dst.layers)
+    if len(src.planes) != len(dst.planes):
+        raise LayoutError("dst", f"{len(src.planes)} planes (K/V) as src has", len(dst.planes))
 
 
 def _common_block_size(src: Geometry, dst: Geometry) -> int:
@@ -134,11 +149,7 @@ def _plan_plane(
 ) -> PlanePlan:
     if a.itemsize != b.itemsize or a.dtype != b.dtype:
         raise DTypeError("dst", f"{a.dtype} as src has in plane {index}", b.dtype)
-    if a.elements != b.elements:
-        raise LayoutError(
-            "dst", f"{a.elements} elements a token as src has in plane {index}", b.elements
-        )
-    dims = _refine(a.dims, b.dims, index)
+    dims = refine(a, b, index)
     if grain == "block":
         dims.insert(0, (block, _within(a, src), _within(b, dst)))
     run, merged = _coalesce(dims, a.itemsize)
@@ -163,10 +174,19 @@ def _paging(plane: Plane, geometry: Geometry, grain: Grain, block: int) -> Pagin
     return Paging(size, outer, inner)
 
 
-def _refine(a: tuple[Dim, ...], b: tuple[Dim, ...], plane: int) -> list[tuple[int, int, int]]:
-    """Both index spaces cut at every boundary of either: ``(extent, a stride, b stride)``."""
+def refine(a: Plane, b: Plane, plane: int) -> list[tuple[int, int, int]]:
+    """A token of both, cut at every boundary of either: ``(extent, a stride, b stride)``, outermost
+    first.
+
+    Raises:
+        LayoutError: they differ in elements, or in how these divide into heads.
+    """
+    if a.elements != b.elements:
+        raise LayoutError(
+            "dst", f"{a.elements} elements a token as src has in plane {plane}", b.elements
+        )
     out: list[tuple[int, int, int]] = []
-    left, right = list(a), list(b)
+    left, right = list(a.dims), list(b.dims)
     while left and right:
         (n, s), (m, t) = left.pop(), right.pop()
         g = gcd(n, m)
@@ -174,7 +194,7 @@ def _refine(a: tuple[Dim, ...], b: tuple[Dim, ...], plane: int) -> list[tuple[in
             raise LayoutError(
                 "dst",
                 "head and head dim extents that divide src's, or the reverse",
-                f"extents {[d[0] for d in a]} against {[d[0] for d in b]} in plane {plane}",
+                f"extents {[d[0] for d in a.dims]} against {[d[0] for d in b.dims]} in plane {plane}",
             )
         out.append((g, s, t))
         if n > g:
