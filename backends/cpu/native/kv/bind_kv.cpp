@@ -3,9 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <accel/errors.hpp>
-#include <accel/kv_overlap.hpp>
 #include <accel/kv_slots.hpp>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,6 +12,7 @@
 #include "bindings/submit.hpp"
 #include "gather.hpp"
 #include "handles.hpp"
+#include "slot_arguments.hpp"
 #include "tensor_view.hpp"
 #include "transfer.hpp"
 
@@ -25,41 +24,6 @@ namespace {
 using accel::fail;
 using accel::SlotList;
 using accel::SlotPairs;
-
-SlotList column(const TensorView& view, std::int64_t first, std::int64_t stride) {
-  SlotList list;
-  list.size = view.shape[0];
-  list.stride = stride;
-  list.wide = view.is_int64;
-  const auto itemsize = view.is_int64 ? 8 : 4;
-  const auto skipped = static_cast<std::uintptr_t>(first * itemsize);
-  list.data = reinterpret_cast<const void*>(view.data + skipped);
-  return list;
-}
-
-SlotList read_slots(PyObject* slots, const char* argument, TensorView* view) {
-  read_indices(slots, argument, 1, view);
-  return column(*view, 0, view->strides[0]);
-}
-
-[[noreturn]] void raise_fault(const accel::SlotFault& fault, const char* src, const char* dst) {
-  fail(fault.is_overlap() ? "OverlapError" : "SlotError", fault.in_source() ? src : dst,
-       fault.expected(), fault.given(), fault.cure());
-}
-
-void refuse_shared_bytes(const Bound& bound, const SlotPairs& pairs, const char* argument) {
-  std::uintptr_t address = 0;
-  if (!accel::reads_what_it_writes(bound.layers, bound.planes, bound.src, bound.dst, pairs,
-                                   &address)) {
-    return;
-  }
-  char text[32];
-  std::snprintf(text, sizeof text, "%#llx", static_cast<unsigned long long>(address));
-  fail("OverlapError", argument, "destinations that share no byte with the sources",
-       std::string("the byte at address ") + text +
-           " is in a run that is read and one that is written",
-       "transfer through another cache, or in two calls");
-}
 
 struct Names {
   const char *src_cache, *dst_cache, *src, *dst;
@@ -162,6 +126,8 @@ bool run_write(const Writer& writer, py::handle cache, std::int64_t layer, py::h
 }  // namespace
 }  // namespace accel_cpu::kv
 
+void bind_conversions(py::module_& kv);
+
 void bind_kv(py::module_& module) {
   using namespace accel_cpu::kv;
   auto kv = module.def_submodule("kv", "KV data movement; called by accel_cpu.kv only.");
@@ -170,14 +136,18 @@ void bind_kv(py::module_& module) {
            py::arg("dst_pointers"), py::arg("src_tensors"), py::arg("dst_tensors"),
            py::arg("src_units"), py::arg("dst_units"), py::arg("sharing"));
   py::class_<Writer>(kv, "Writer", "One cache prepared for writes of new tokens.")
-      .def(py::init(&make_writer), py::arg("planes"), py::arg("slots"), py::arg("pointers"),
+      .def(py::init(&make_writer), py::arg("heads"), py::arg("slots"), py::arg("pointers"),
            py::arg("spans"), py::arg("tensors"), py::arg("tensors_of_layer"))
       .def("add", &Writer::add, py::arg("key"), py::arg("value"), py::arg("plan"),
-           py::arg("targets"), "Remember the plan for tensors shaped and strided as these.");
+           py::arg("targets"), "Remember the plan for tensors shaped and strided as these.")
+      .def("add_quantized", &Writer::add_quantized, py::arg("key"), py::arg("value"),
+           py::arg("plan"), py::arg("targets"), py::arg("src_dtypes"), py::arg("dst_dtypes"),
+           py::arg("per_head"), "The same for tensors that are written as codes.");
   kv.def("transfer", &run_transfer);
   kv.def("map_blocks", &run_mapping);
   kv.def("gather", &run_gather);
   kv.def("write", &run_write);
+  bind_conversions(kv);
   kv.def("use_exchange_table", &use_exchange_table,
          "Whether tensors are read through DLPack's exchange table; returns what was before.");
   kv.def(

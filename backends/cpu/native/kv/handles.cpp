@@ -13,12 +13,13 @@ namespace py = pybind11;
 // More combinations of strides than an engine has; a caller that has more plans anew.
 constexpr std::size_t kMostPlans = 64;
 
-std::vector<accel_kv_plane> unpack(const py::bytes& plan) {
+template <class Plane>
+std::vector<Plane> unpack(const py::bytes& plan) {
   const std::string_view packed = plan;
-  if (packed.empty() || packed.size() % sizeof(accel_kv_plane) != 0) {
-    throw std::invalid_argument("a plan is packed accel_kv_plane structs");
+  if (packed.empty() || packed.size() % sizeof(Plane) != 0) {
+    throw std::invalid_argument("a plan is packed accel_kv_plane or accel_kv_elements structs");
   }
-  std::vector<accel_kv_plane> planes(packed.size() / sizeof(accel_kv_plane));
+  std::vector<Plane> planes(packed.size() / sizeof(Plane));
   std::memcpy(planes.data(), packed.data(), packed.size());
   return planes;
 }
@@ -62,6 +63,28 @@ void Memory::check(PyObject* cache, const char* argument,
   for (const std::size_t i : which) check_tensor(held.get(), i, tensors[i], argument);
 }
 
+numeric::Kind kind_named(const std::string& dtype) {
+  numeric::Kind kind;
+  if (!numeric::kind_from_name(dtype.c_str(), &kind)) {
+    throw std::invalid_argument("no kind of number: " + dtype);
+  }
+  return kind;
+}
+
+std::vector<ElementPlane> unpack_elements(const py::bytes& plan,
+                                          const std::vector<std::string>& src_dtypes,
+                                          const std::vector<std::string>& dst_dtypes) {
+  const auto packed = unpack<accel_kv_elements>(plan);
+  if (packed.size() != src_dtypes.size() || packed.size() != dst_dtypes.size()) {
+    throw std::invalid_argument("two dtypes for every plane");
+  }
+  std::vector<ElementPlane> planes;
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    planes.emplace_back(packed[i], kind_named(src_dtypes[i]), kind_named(dst_dtypes[i]));
+  }
+  return planes;
+}
+
 std::unique_ptr<Pair> make_pair(std::int64_t layers, const py::bytes& plan,
                                 const Addresses& src_pointers, const Addresses& dst_pointers,
                                 const Addresses& src_tensors, const Addresses& dst_tensors,
@@ -69,7 +92,7 @@ std::unique_ptr<Pair> make_pair(std::int64_t layers, const py::bytes& plan,
                                 const std::string& sharing) {
   auto bound = std::make_shared<Bound>();
   bound->layers = layers;
-  bound->planes = unpack(plan);
+  bound->planes = unpack<accel_kv_plane>(plan);
   bound->src = src_pointers;
   bound->dst = dst_pointers;
   const auto bases = static_cast<std::size_t>(layers) * bound->planes.size();
@@ -93,12 +116,13 @@ std::unique_ptr<Pair> make_pair(std::int64_t layers, const py::bytes& plan,
   return pair;
 }
 
-std::unique_ptr<Writer> make_writer(std::size_t planes, std::int64_t slots,
+std::unique_ptr<Writer> make_writer(const std::vector<std::int64_t>& heads, std::int64_t slots,
                                     const Addresses& pointers,
                                     const std::vector<std::int64_t>& spans,
                                     const Addresses& tensors,
                                     const std::vector<std::vector<std::size_t>>& tensors_of_layer) {
-  if (spans.size() != planes || pointers.size() != planes * tensors_of_layer.size()) {
+  const std::size_t planes = heads.size();
+  if (planes == 0 || spans.size() != planes || pointers.size() != planes * tensors_of_layer.size()) {
     throw std::invalid_argument("an address for every layer and plane, a span for every plane");
   }
   for (const auto& which : tensors_of_layer) {
@@ -108,6 +132,7 @@ std::unique_ptr<Writer> make_writer(std::size_t planes, std::int64_t slots,
   }
   auto writer = std::make_unique<Writer>();
   writer->planes_ = planes;
+  writer->heads_ = heads;
   writer->slots = slots;
   writer->pointers_ = pointers;
   writer->spans_ = spans;
@@ -116,13 +141,14 @@ std::unique_ptr<Writer> make_writer(std::size_t planes, std::int64_t slots,
   return writer;
 }
 
-const WritePlan* Writer::find(std::int64_t layer, const TensorView* views, int count) const {
+const WritePlan* Writer::find(std::int64_t layer, const TensorView* views, int count,
+                              const ScaleForm& form) const {
   if (layer < 0 || layer >= static_cast<std::int64_t>(tensors_of_layer_.size())) return nullptr;
   if (views[0].ndim < 1) return nullptr;
   const std::int64_t tokens = views[0].shape[0];
   for (auto plan = plans_.rbegin(); plan != plans_.rend(); ++plan) {
     const auto& sources = (*plan)->sources;
-    if (static_cast<int>(sources.size()) != count) continue;
+    if (static_cast<int>(sources.size()) != count || !((*plan)->form == form)) continue;
     if (views[count - 1].ndim < 1) return nullptr;
     if (fits(sources[0], views[0], tokens) &&
         (count == 1 || fits(sources[1], views[1], tokens))) {
@@ -132,27 +158,49 @@ const WritePlan* Writer::find(std::int64_t layer, const TensorView* views, int c
   return nullptr;
 }
 
-void Writer::add(py::handle key, py::handle value, const py::bytes& plan,
-                 const std::vector<std::pair<std::size_t, std::int64_t>>& targets) {
+void Writer::add(py::handle key, py::handle value, const py::bytes& plan, const Targets& targets) {
   auto made = std::make_unique<WritePlan>();
-  made->planes = unpack(plan);
+  made->planes = unpack<accel_kv_plane>(plan);
   made->targets = targets;
+  keep(key, value, std::move(made));
+}
+
+void Writer::add_quantized(py::handle key, py::handle value, const py::bytes& plan,
+                           const Targets& targets, const std::vector<std::string>& src_dtypes,
+                           const std::vector<std::string>& dst_dtypes,
+                           const std::vector<bool>& per_head) {
+  auto made = std::make_unique<WritePlan>();
+  auto elements = unpack_elements(plan, src_dtypes, dst_dtypes);
+  for (const auto& plane : elements) {
+    made->planes.push_back(plane.src_bytes());
+    made->dst_planes.push_back(plane.dst_bytes());
+  }
+  made->elements = std::make_shared<const std::vector<ElementPlane>>(std::move(elements));
+  made->form.quantized = true;
+  if (per_head.size() > 2) throw std::invalid_argument("per_head: one or two sources");
+  std::copy(per_head.begin(), per_head.end(), made->form.per_head);
+  made->targets = targets;
+  keep(key, value, std::move(made));
+}
+
+void Writer::keep(py::handle key, py::handle value, std::unique_ptr<WritePlan> plan) {
   for (const auto& [tensor, name] : {std::pair(key, "key"), std::pair(value, "value")}) {
     if (tensor.is_none()) continue;
     TensorView view;
     read_tensor(tensor.ptr(), name, &view);
-    made->sources.push_back({view.dtype,
+    plan->sources.push_back({view.dtype,
                              {view.shape + 1, view.shape + view.ndim},
                              {view.strides, view.strides + view.ndim}});
   }
-  if (made->sources.size() != made->planes.size() || targets.size() != made->planes.size()) {
+  if (plan->sources.size() != plan->planes.size() ||
+      plan->targets.size() != plan->planes.size()) {
     throw std::invalid_argument("a plane and a target for every tensor");
   }
-  for (const auto& target : targets) {
+  for (const auto& target : plan->targets) {
     if (target.first >= planes_) throw std::invalid_argument("targets: no such plane");
   }
   if (plans_.size() >= kMostPlans) plans_.erase(plans_.begin());
-  plans_.push_back(std::move(made));
+  plans_.push_back(std::move(plan));
 }
 
 void Writer::check(PyObject* cache, std::int64_t layer) const {

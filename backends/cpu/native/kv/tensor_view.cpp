@@ -19,7 +19,7 @@ struct DlTensor {
   std::uint64_t byte_offset;
 };
 constexpr std::int32_t kDlCpu = 1;
-constexpr std::uint8_t kDlInt = 0;
+constexpr std::uint8_t kDlInt = 0, kDlFloat = 2;
 constexpr std::uint32_t kDlMajor = 1;
 
 struct DlExchangeTable {
@@ -55,12 +55,6 @@ const DlExchangeTable* exchange_table() {
   return table_wanted ? table : nullptr;
 }
 
-bool is_tensor(PyObject* object) {
-  PyTypeObject* tensor = accel::detail::tensor_type();
-  if (tensor == nullptr) return false;
-  return Py_TYPE(object) == tensor || PyType_IsSubtype(Py_TYPE(object), tensor);
-}
-
 bool view_tensor(PyObject* tensor, DlTensor* view) {
   const DlExchangeTable* table = exchange_table();
   if (table == nullptr) return false;
@@ -89,6 +83,12 @@ PyObject* torch_attribute(const char* name) {
 }
 
 }  // namespace
+
+bool is_tensor(PyObject* object) {
+  PyTypeObject* tensor = accel::detail::tensor_type();
+  if (tensor == nullptr) return false;
+  return Py_TYPE(object) == tensor || PyType_IsSubtype(Py_TYPE(object), tensor);
+}
 
 std::int64_t TensorView::numel() const {
   std::int64_t n = 1;
@@ -126,10 +126,12 @@ void read_tensor(PyObject* object, const char* argument, TensorView* out) {
     out->dtype = std::uint64_t{view.lanes} << 16 | std::uint64_t{view.code} << 8 | view.bits;
     out->is_int32 = view.code == kDlInt && view.bits == 32 && view.lanes == 1;
     out->is_int64 = view.code == kDlInt && view.bits == 64 && view.lanes == 1;
+    out->is_float32 = view.code == kDlFloat && view.bits == 32 && view.lanes == 1;
     out->is_cpu = view.device_type == kDlCpu;
   } else {
     static PyObject* const int32 = torch_attribute("int32");
     static PyObject* const int64 = torch_attribute("int64");
+    static PyObject* const float32 = torch_attribute("float32");
     const auto& names = accel::detail::names();
     Ref address{PyObject_CallMethodNoArgs(object, names.data_ptr)};
     if (!address) {
@@ -149,6 +151,7 @@ void read_tensor(PyObject* object, const char* argument, TensorView* out) {
     out->dtype = reinterpret_cast<std::uintptr_t>(dtype.get());
     out->is_int32 = dtype.get() == int32;
     out->is_int64 = dtype.get() == int64;
+    out->is_float32 = dtype.get() == float32;
     out->is_cpu = accel::detail::is_true(accel::detail::attribute(object, names.is_cpu));
   }
   // An emptied storage leaves the address at null plus the offset, which no mapping comes near.

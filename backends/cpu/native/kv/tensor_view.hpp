@@ -16,7 +16,7 @@ struct TensorView {
   const std::int64_t* shape = nullptr;
   const std::int64_t* strides = nullptr;  // elements
   std::uint64_t dtype = 0;                // equal for equal dtypes; no meaning otherwise
-  bool is_int32 = false, is_int64 = false;
+  bool is_int32 = false, is_int64 = false, is_float32 = false;
   bool is_cpu = false;
 
   TensorView() = default;
@@ -29,6 +29,9 @@ struct TensorView {
   friend void read_tensor(PyObject* object, const char* argument, TensorView* out);
   std::vector<std::int64_t> extents_;  // where they had to be copied
 };
+
+// Whether it is a torch.Tensor at all.
+bool is_tensor(PyObject* object);
 
 // Raises DTypeError, naming `argument`, for what is no strided tensor, and FreedError for a tensor
 // on the host whose storage was resized to 0.

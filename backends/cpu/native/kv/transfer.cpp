@@ -189,6 +189,11 @@ Policy set_policy(Policy policy) {
           parallel_bytes.exchange(policy.parallel_bytes)};
 }
 
+Policy current_policy() {
+  return {streaming_bytes.load(std::memory_order_relaxed),
+          parallel_bytes.load(std::memory_order_relaxed)};
+}
+
 void transfer(const Bound& bound, const accel::SlotPairs& pairs) {
   if (pairs.src.empty()) return;
   const auto bytes = bound.unit_bytes() * static_cast<std::int64_t>(pairs.src.size());

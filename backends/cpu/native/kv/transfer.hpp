@@ -35,5 +35,6 @@ struct Policy {
   std::int64_t parallel_bytes = -1;
 };
 Policy set_policy(Policy policy);  // returns the one before
+Policy current_policy();
 
 }  // namespace accel_cpu::kv

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from accel.capabilities import Capabilities, Capability, Level
@@ -15,6 +14,8 @@ from ._native import kv as _native
 from ._native import upload_small
 from .coding import CpuKVCoding
 from .rope import CpuKVRope
+from .kv_conversions import CONVERSIONS, CpuConversions
+from .kv_prepared import HOST
 
 if TYPE_CHECKING:
     import torch
@@ -26,18 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CpuKVKernels"]
 
-_HOST = ("cpu",)
-
-#: Prepared pairs and writers kept; the oldest goes first. One takes some kilobytes.
-_MOST = 1024
-
 _transfer = _native.transfer
 _map_blocks = _native.map_blocks
 _gather = _native.gather
 _write = _native.write
 
 
-class CpuKVKernels(CpuKVCoding, CpuKVRope, KVKernels):
+class CpuKVKernels(CpuConversions, CpuKVCoding, CpuKVRope, KVKernels):
     """Strided copies on all threads, past the caches when they are large.
 
     A call looks up what was prepared for its caches, under their uids, and enters C++ once: index
@@ -56,6 +52,7 @@ class CpuKVKernels(CpuKVCoding, CpuKVRope, KVKernels):
             Capability.KV_UPLOAD: Level.NATIVE,
             Capability.KV_ENTROPY: Level.NATIVE,
             Capability.KV_ROPE: Level.NATIVE,
+            **CONVERSIONS,
         }
     )
     notes = ("index tensors are always checked",)
@@ -64,8 +61,6 @@ class CpuKVKernels(CpuKVCoding, CpuKVRope, KVKernels):
         super().__init__()
         self._device = backend.device
         self._pairs: dict[tuple[int, int, str], Any] = {}
-        self._writers: dict[int, Any] = {}
-        self._lock = threading.Lock()
         self.upload_small = upload_small  # type: ignore[method-assign]
 
     def transfer(
@@ -90,7 +85,7 @@ class CpuKVKernels(CpuKVCoding, CpuKVRope, KVKernels):
         try:
             pair = self._pairs[cache.uid, cache.uid, "block"]
         except (KeyError, AttributeError, TypeError):
-            check_destination(check_cache("cache", cache, _HOST), "cache")
+            check_destination(check_cache("cache", cache, HOST), "cache")
             pair = self._prepare(cache, cache, "block")
         _map_blocks(pair, cache, cache, block_mapping, stream)
 
@@ -139,7 +134,10 @@ class CpuKVKernels(CpuKVCoding, CpuKVRope, KVKernels):
         stream: Stream | None = None,
     ) -> None:
         if key_scale is not None or value_scale is not None:
-            raise self.unsupported(Capability.KV_WRITE_QUANTIZED)
+            self._write_quantized(
+                cache, layer, key, value, slot_mapping, key_scale, value_scale, stream
+            )
+            return
         try:
             writer = self._writers[cache.uid]
             if _write(writer, cache, layer, key, value, slot_mapping, stream):
@@ -159,9 +157,10 @@ class CpuKVKernels(CpuKVCoding, CpuKVRope, KVKernels):
         self._pairs.clear()
         self._writers.clear()
         super().close()
+        self._converters.clear()
 
     def _prepare(self, src: KVCache, dst: KVCache, grain: Grain) -> Any:
-        source, target, plan, shared = check_transfer(src, dst, grain, _HOST)
+        source, target, plan, shared = check_transfer(src, dst, grain, HOST)
         pair = _native.Pair(
             plan.layers,
             plan.pack(),
@@ -175,36 +174,3 @@ class CpuKVKernels(CpuKVCoding, CpuKVRope, KVKernels):
         )
         self._keep(self._pairs, (source.uid, target.uid, grain), pair)
         return pair
-
-    def _prepare_writer(self, cache: KVCache) -> Any:
-        cache = check_cache("cache", cache, _HOST)
-        check_destination(cache, "cache")
-        spans = [
-            v.element_size()
-            * (1 + sum((n - 1) * s for n, s in zip(v.shape, v.stride(), strict=True)))
-            if cache.blocks
-            else 0
-            for v in cache.views[0]
-        ]
-        writer = _native.Writer(
-            cache.planes,
-            cache.slots,
-            list(cache.pointers),
-            spans,
-            list(cache.tensor_pointers),
-            [_tensors_behind(cache, layer) for layer in range(cache.layers)],
-        )
-        self._keep(self._writers, cache.uid, writer)
-        return writer
-
-    def _keep(self, kept: dict[Any, Any], key: Any, value: Any) -> None:
-        with self._lock:
-            while len(kept) >= _MOST:
-                kept.pop(next(iter(kept)))
-            kept[key] = value
-
-
-def _tensors_behind(cache: KVCache, layer: int) -> list[int]:
-    """Which of ``cache.tensors`` hold the memory of a layer."""
-    storages = {v.untyped_storage().data_ptr() for v in cache.views[layer]}
-    return [i for i, t in enumerate(cache.tensors) if t.untyped_storage().data_ptr() in storages]

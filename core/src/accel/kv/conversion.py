@@ -119,7 +119,10 @@ def plan_units(
     for i, (a, b) in enumerate(zip(src.planes, dst.planes, strict=True)):
         a, b = _in_elements(a), _in_elements(b)
         heads = (src_heads[i], dst_heads[i])
-        dims = [(unit, _token_step(a, src), _token_step(b, dst), 0, 0), *_token_dims(a, b, heads, i)]
+        dims = [
+            (unit, _token_step(a, src), _token_step(b, dst), 0, 0),
+            *_token_dims(a, b, heads, i),
+        ]
         run, merged = _join(dims)
         if len(merged) > MAX_DIMS:
             raise LayoutError("dst", f"at most {MAX_DIMS} strided axes a token", len(merged))

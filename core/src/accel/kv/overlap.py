@@ -106,28 +106,28 @@ def check_bytes(
     src_slots: torch.Tensor,
     dst_slots: torch.Tensor,
     argument: str,
+    dst_plan: TransferPlan | None = None,
 ) -> None:
     """Raise OverlapError when this transfer would read a byte that it also writes.
 
     Exact, and slow: lists all runs on both sides and sorts them. For ``partial`` sharing only.
-    Slots are int64 without skipped pairs; pointers are ``[layer * planes + plane]``.
+    Slots are int64 without skipped pairs; pointers are ``[layer * planes + plane]``. Where elements
+    change their size on the way, ``plan`` is what is read and ``dst_plan`` what is written.
     """
     import torch
 
     reads: list[torch.Tensor] = []
     writes: list[torch.Tensor] = []
     planes = len(plan.planes)
-    for i, plane in enumerate(plan.planes):
-        within = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
-        for extent, *strides in plane.dims:
-            steps = torch.arange(extent)
-            within = tuple(  # type: ignore[assignment]
-                (w[:, None] + steps * s).flatten() for w, s in zip(within, strides, strict=True)
-            )
-        for slots, paging, offsets, pointers, out in (
-            (src_slots, plane.src, within[0], src_pointers, reads),
-            (dst_slots, plane.dst, within[1], dst_pointers, writes),
+    both = zip(plan.planes, (dst_plan or plan).planes, strict=True)
+    for i, (source, target) in enumerate(both):
+        for slots, plane, paging, side, pointers, out in (
+            (src_slots, source, source.src, 1, src_pointers, reads),
+            (dst_slots, target, target.dst, 2, dst_pointers, writes),
         ):
+            offsets = torch.zeros(1, dtype=torch.int64)
+            for dim in plane.dims:
+                offsets = (offsets[:, None] + torch.arange(dim[0]) * dim[side]).flatten()
             starts = (_unit_offsets(slots, paging)[:, None] + offsets).flatten()
             for layer in range(plan.layers):
                 # Addresses of user space fit 63 bits.

@@ -194,7 +194,8 @@ def refine(a: Plane, b: Plane, plane: int) -> list[tuple[int, int, int]]:
             raise LayoutError(
                 "dst",
                 "head and head dim extents that divide src's, or the reverse",
-                f"extents {[d[0] for d in a.dims]} against {[d[0] for d in b.dims]} in plane {plane}",
+                f"extents {[d[0] for d in a.dims]} against {[d[0] for d in b.dims]} in plane"
+                f" {plane}",
             )
         out.append((g, s, t))
         if n > g:

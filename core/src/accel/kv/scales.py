@@ -49,7 +49,7 @@ def token_scales(
         ArgumentError: a number that is not finite and above 0.
     """
     t = _tensor(argument, scale, device)
-    shapes = ([], [1], [heads], [tokens, 1], [tokens, heads])
+    shapes: list[list[int]] = [[], [1], [heads], [tokens, 1], [tokens, heads]]
     if list(t.shape) not in shapes:
         expected = f"[], [1], [heads], [tokens, 1] or [tokens, heads] with {tokens} tokens and"
         raise ShapeError(argument, f"{expected} {heads} heads of the cache", list(t.shape))
@@ -92,17 +92,23 @@ def cache_scales(
     return Scales(t.expand(layers, planes, heads[0] if alike else 1), per_head)
 
 
-def check_scales(argument: str, scales: torch.Tensor) -> None:
-    """Raise ArgumentError unless every one of these scales in host memory is finite and above 0."""
+def check_scales(argument: str, scales: Scales, rows: torch.Tensor | None = None) -> None:
+    """Raise ArgumentError unless the scales, in host memory, are finite and above 0.
+
+    Args:
+        rows: of the first axis; the others are not looked at. Every one if None.
+    """
     import torch
 
-    wrong = ~(torch.isfinite(scales) & (scales > 0))
+    values = scales.values if rows is None else scales.values[rows]
+    wrong = ~(torch.isfinite(values) & (values > 0))
     if wrong.any():
         at = wrong.nonzero()[0].tolist()
-        raise ArgumentError(
-            argument, "scales that are finite and above 0", f"{float(scales[tuple(at)])} at {at}",
-            _CURE,
-        )  # fmt: skip
+        value = float(values[tuple(at)])
+        if rows is not None:
+            at[0] = int(rows[at[0]])
+        expected = "scales that are finite and above 0"
+        raise ArgumentError(argument, expected, f"{value} at {at}", _CURE)
 
 
 def _tensor(argument: str, scale: object, device: torch.device) -> torch.Tensor:
@@ -121,7 +127,8 @@ def _tensor(argument: str, scale: object, device: torch.device) -> torch.Tensor:
     if isinstance(scale, bool) or not isinstance(scale, Real):
         raise DTypeError(argument, "a number or a float32 tensor", type(scale).__name__)
     # What is too large or too small for float32 is no scale either.
-    number = torch.tensor(scale if abs(scale) < _TOO_LARGE else math.inf, dtype=torch.float32)
+    fits = bool(scale < _TOO_LARGE)
+    number = torch.tensor(float(scale) if fits else math.inf, dtype=torch.float32)
     if not torch.isfinite(number) or not number > 0:
         raise ArgumentError(argument, "a float32 number that is finite and above 0", scale, _CURE)
     return number.to(device)

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, DeviceError, DTypeError, LayoutError, ShapeError
-from .conversion import CODES, VALUES, ConversionPlan, plan_units
 from .geometry import Dim, Geometry, Plane
 from .plan import TransferPlan, plan_transfer
 
@@ -16,7 +15,16 @@ if TYPE_CHECKING:
 
     from .cache import KVCache
 
-__all__ = ["QuantizedWritePlan", "WritePlan", "plane_heads", "plan_quantized_write", "plan_write"]
+__all__ = [
+    "NAMES",
+    "Part",
+    "Source",
+    "WritePlan",
+    "both_sides",
+    "plan_write",
+    "read_sources",
+    "target_parts",
+]
 
 
 @dataclass(frozen=True)
@@ -32,14 +40,6 @@ class WritePlan:
     target: tuple[tuple[int, int], ...]  #: (plane of the cache, byte offset within it)
 
 
-@dataclass(frozen=True)
-class QuantizedWritePlan:
-    """The same with conversion on the way: ``plan`` counts elements, ``target`` bytes."""
-
-    plan: ConversionPlan
-    target: tuple[tuple[int, int], ...]
-
-
 def plan_write(
     cache: KVCache, layer: int, key: torch.Tensor, value: torch.Tensor | None
 ) -> WritePlan:
@@ -49,42 +49,16 @@ def plan_write(
         ArgumentError: no such layer.
         ShapeError, DTypeError, DeviceError: ``key`` or ``value`` does not fit the cache.
     """
-    return _plan(cache.geometry, _sources(cache, layer, key, value))
-
-
-def plan_quantized_write(
-    cache: KVCache,
-    layer: int,
-    key: torch.Tensor,
-    value: torch.Tensor | None,
-    per_head: tuple[bool, ...],
-) -> QuantizedWritePlan:
-    """The plan for ``KVKernels.write`` with scales; made once per combination of strides.
-
-    Args:
-        per_head: for each source, whether the heads have scales of their own.
-
-    Raises:
-        ArgumentError: no such layer.
-        ShapeError, DTypeError, DeviceError: ``key`` or ``value`` does not fit the cache, or is
-            none of float32, float16 and bfloat16, or the cache is not of codes.
-    """
-    heads = tuple(plane_heads(cache, p) for p in range(cache.planes))
-    return _plan_quantized(cache.geometry, _sources(cache, layer, key, value), heads, per_head)
-
-
-def plane_heads(cache: KVCache, plane: int) -> int:
-    """The heads of a plane: 1 where its layout has no axis H."""
-    return cache.views[0][plane].shape[2]
+    return _plan(cache.geometry, read_sources(cache, layer, key, value))
 
 
 #: (dtype, its size, extents of a token, strides)
-_Source = tuple[str, int, tuple[int, ...], tuple[int, ...]]
+Source = tuple[str, int, tuple[int, ...], tuple[int, ...]]
 
 
-def _sources(
+def read_sources(
     cache: KVCache, layer: int, key: torch.Tensor, value: torch.Tensor | None
-) -> tuple[_Source, ...]:
+) -> tuple[Source, ...]:
     """Dtype, extents of a token and strides of each tensor; they lie where the cache does."""
     if not isinstance(layer, int) or not 0 <= layer < cache.layers:
         raise ArgumentError("layer", f"0 to {cache.layers - 1}", layer)
@@ -109,46 +83,22 @@ def _sources(
 
 
 @lru_cache(maxsize=1024)
-def _plan(geometry: Geometry, sources: tuple[_Source, ...]) -> WritePlan:
-    parts = _parts(geometry, sources)
-    for name, (dtype, *_), (_, _, target) in zip(_NAMES, sources, parts, strict=False):
+def _plan(geometry: Geometry, sources: tuple[Source, ...]) -> WritePlan:
+    parts = target_parts(geometry, sources)
+    for name, (dtype, *_), (_, _, target) in zip(NAMES, sources, parts, strict=False):
         if dtype != target.dtype:
             raise DTypeError(name, f"{target.dtype} as the cache", dtype)
-    src, dst = _both_sides(geometry, sources, parts)
+    src, dst = both_sides(geometry, sources, parts)
     return WritePlan(plan_transfer(src, dst), tuple((i, offset) for i, offset, _ in parts))
 
 
-@lru_cache(maxsize=1024)
-def _plan_quantized(
-    geometry: Geometry,
-    sources: tuple[_Source, ...],
-    heads: tuple[int, ...],
-    per_head: tuple[bool, ...],
-) -> QuantizedWritePlan:
-    parts = _parts(geometry, sources)
-    for name, (dtype, *_), (_, _, target) in zip(_NAMES, sources, parts, strict=False):
-        if target.dtype not in CODES:
-            raise DTypeError(
-                "cache",
-                f"a cache of {', '.join(CODES)}, as there are scales",
-                target.dtype,
-                "view a cache that is kept as uint8 as the dtype that its codes have",
-            )
-        if dtype not in VALUES:
-            raise DTypeError(name, f"one of {', '.join(VALUES)}", dtype)
-    src, dst = _both_sides(geometry, sources, parts)
-    apart = tuple(heads[i] if own else 1 for (i, _, _), own in zip(parts, per_head, strict=True))
-    plan = plan_units(src, dst, (1,) * len(parts), apart, 1)
-    return QuantizedWritePlan(plan, tuple((i, offset) for i, offset, _ in parts))
-
-
-_NAMES = ("key", "value")
+NAMES = ("key", "value")
 
 #: (plane of the cache, byte offset within it, what of it is written)
-_Part = tuple[int, int, Plane]
+Part = tuple[int, int, Plane]
 
 
-def _parts(geometry: Geometry, sources: tuple[_Source, ...]) -> tuple[_Part, ...]:
+def target_parts(geometry: Geometry, sources: tuple[Source, ...]) -> tuple[Part, ...]:
     """Where each source goes."""
     if len(geometry.planes) == 2 and len(sources) == 1:
         raise ArgumentError("value", "a tensor, as the cache has K and V", None)
@@ -159,12 +109,12 @@ def _parts(geometry: Geometry, sources: tuple[_Source, ...]) -> tuple[_Part, ...
     return tuple((i, 0, p) for i, p in enumerate(geometry.planes))
 
 
-def _both_sides(
-    geometry: Geometry, sources: tuple[_Source, ...], parts: tuple[_Part, ...]
+def both_sides(
+    geometry: Geometry, sources: tuple[Source, ...], parts: tuple[Part, ...]
 ) -> tuple[Geometry, Geometry]:
     """The sources as a flat cache of one layer, and the layer that they are written to."""
     planes = []
-    for name, source, (_, _, target) in zip(_NAMES, sources, parts, strict=False):
+    for name, source, (_, _, target) in zip(NAMES, sources, parts, strict=False):
         plane = _token_plane(source)
         if plane.elements != target.elements:
             raise ShapeError(
@@ -176,13 +126,13 @@ def _both_sides(
     )
 
 
-def _token_plane(source: _Source) -> Plane:
+def _token_plane(source: Source) -> Plane:
     dtype, itemsize, shape, strides = source
     dims = tuple((n, s * itemsize) for n, s in zip(shape, strides[1:], strict=True) if n != 1)
     return Plane(dtype, itemsize, strides[0] * itemsize, 0, dims)
 
 
-def _halves(plane: Plane, sources: tuple[_Source, ...]) -> tuple[tuple[int, int, Plane], ...]:
+def _halves(plane: Plane, sources: tuple[Source, ...]) -> tuple[tuple[int, int, Plane], ...]:
     """One plane cut along its head dim: latent and rope parts of MLA, K and V of packed content."""
     widths = [shape[-1] for _, _, shape, _ in sources]
     if not plane.dims or plane.dims[-1][0] != sum(widths):

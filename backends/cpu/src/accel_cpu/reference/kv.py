@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel.capabilities import Capabilities, Capability, Level
-from accel.errors import DeviceError, FreedError, ShapeError, SlotError
+from accel.errors import SlotError
 from accel.kv.checks import check_cache, check_mapping, check_transfer
 from accel.kv.overlap import Sharing, check_bytes, check_destination
 from accel.kv.plan import TransferPlan
@@ -13,9 +13,11 @@ from accel.kv.slots import block_slots, check_slots, gather_slots
 from accel.kv.write import plan_write
 from accel.providers import KVKernels, Stream
 
-from .bytes import elements, span
 from .coding import ReferenceKVCoding
 from .rope import ReferenceKVRope
+from .bytes import elements
+from .conversions import CONVERSIONS, ReferenceConversions
+from .slots import load, on_host, store, written_tokens
 from .streams import check_stream
 from .upload import ReferenceKVUpload
 
@@ -31,7 +33,9 @@ __all__ = ["ReferenceKVKernels"]
 _HOST = ("cpu",)
 
 
-class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, KVKernels):
+class ReferenceKVKernels(
+    ReferenceConversions, ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, KVKernels
+):
     """The oracle: every method reads all sources with an index, then writes with an index."""
 
     capabilities = Capabilities(
@@ -45,6 +49,7 @@ class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, 
             Capability.KV_UPLOAD: Level.COMPOSED,
             Capability.KV_ENTROPY: Level.COMPOSED,
             Capability.KV_ROPE: Level.COMPOSED,
+            **CONVERSIONS,
         }
     )
 
@@ -97,38 +102,25 @@ class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, 
     ) -> None:
         import torch
 
-        if key_scale is not None or value_scale is not None:
-            raise self.unsupported(Capability.KV_WRITE_QUANTIZED)
         check_stream(stream)
+        if key_scale is not None or value_scale is not None:
+            self._write_quantized(cache, layer, key, value, slot_mapping, key_scale, value_scale)
+            return
         cache = check_cache("cache", cache, _HOST)
         plan = plan_write(cache, layer, key, value)
         check_destination(cache, "cache")
-        given = {"key": key} if value is None else {"key": key, "value": value}
-        for name, tensor in given.items():
-            if tensor.numel() and span(tensor)[1] > tensor.untyped_storage().nbytes():
-                raise FreedError(name, "a tensor that still has its memory", "a released storage")
-        _on_host("slot_mapping", slot_mapping)
-        if isinstance(slot_mapping, torch.Tensor) and slot_mapping.dim() == 1:
-            if len(slot_mapping) > len(key):
-                raise ShapeError(
-                    "slot_mapping", f"at most {len(key)} indices as key has", len(slot_mapping)
-                )
-            rows = torch.arange(len(slot_mapping))
-        else:
-            rows = torch.arange(0)  # check_slots has the words for it
-        tokens, slots = check_slots(
-            rows, slot_mapping, len(key), cache.slots, names=("key", "slot_mapping")
-        )
+        given = [key] if value is None else [key, value]
+        tokens, slots = written_tokens(cache, given, slot_mapping)
         pointers = [
             cache.pointers[layer * cache.planes + plane] + offset for plane, offset in plan.target
         ]
-        sources = [t.data_ptr() for t in given.values()]
+        sources = [t.data_ptr() for t in given]
         check_bytes(plan.plan, sources, pointers, tokens, slots, "slot_mapping")
-        parts = [elements(t)[tokens] for t in given.values()]
+        parts = [elements(t)[tokens] for t in given]
         if cache.planes < len(parts):  # the two parts of one plane's head dim
             parts = [torch.cat([p.reshape(len(p), -1, p.shape[-1]) for p in parts], dim=-1)]
         for view, part in zip(cache.views[layer], parts, strict=True):
-            _store(view, slots, part)
+            store(view, slots, part)
 
     def gather(
         self,
@@ -147,7 +139,7 @@ class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, 
         for name, tensor in (
             ("block_table", block_table), ("seq_lens", seq_lens), ("seq_starts", seq_starts)
         ):  # fmt: skip
-            _on_host(name, tensor)
+            on_host(name, tensor)
         slots = gather_slots(block_table, seq_lens, seq_starts, source.block_size, source.blocks)
         if len(slots) > target.slots:
             raise SlotError("seq_lens", f"at most {target.slots} tokens in all", len(slots))
@@ -155,7 +147,7 @@ class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, 
         self._run(source, target, plan, shared, slots, torch.arange(len(slots)), "token", names)
 
     def _move_blocks(self, src: KVCache, dst: KVCache, block_mapping: torch.Tensor) -> None:
-        _on_host("block_mapping", block_mapping)
+        on_host("block_mapping", block_mapping)
         old, new = check_mapping(block_mapping)
         self._move(src, dst, old, new, "block", ("block_mapping[:, 0]", "block_mapping[:, 1]"))
 
@@ -170,7 +162,7 @@ class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, 
     ) -> None:
         source, target, plan, shared = check_transfer(src, dst, grain, _HOST)
         for name, slots in zip(names, (src_slots, dst_slots), strict=True):
-            _on_host(name, slots)
+            on_host(name, slots)
         self._run(source, target, plan, shared, src_slots, dst_slots, grain, names)
 
     def _run(
@@ -200,23 +192,4 @@ class ReferenceKVKernels(ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, 
             read, write = block_slots(read, size), block_slots(write, size)
         for source_row, target_row in zip(src.views, dst.views, strict=True):
             for source, target in zip(source_row, target_row, strict=True):
-                _store(target, write, _load(source, read))
-
-
-def _load(view: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-    """``[n, heads, D1, D0]``."""
-    size = view.shape[1]
-    return elements(view)[slots // size, slots % size]
-
-
-def _store(view: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor) -> None:
-    """Write ``[n, ...]`` with the elements of a token in row-major order of head and head dim."""
-    size = view.shape[1]
-    elements(view)[slots // size, slots % size] = tokens.reshape(len(slots), *view.shape[2:])
-
-
-def _on_host(name: str, indices: object) -> None:
-    import torch
-
-    if isinstance(indices, torch.Tensor) and indices.device.type != "cpu":
-        raise DeviceError(name, "an index tensor on the host", indices.device)
+                store(target, write, load(source, read))

@@ -43,6 +43,15 @@ typedef struct accel_kv_plane {
   accel_i64 dst_stride[ACCEL_KV_MAX_DIMS]; /* bytes */
 } accel_kv_plane;
 
+/* One plane of a conversion between two dtypes: what is counted in bytes above is counted in elements
+ * of either side here, run_bytes included. Where scales differ by head, the head of run `run` is the
+ * sum over d of index_d(run) * head_d, on the side whose scales they are; else the steps are 0. */
+typedef struct accel_kv_elements {
+  accel_kv_plane plane;
+  accel_i64 src_head[ACCEL_KV_MAX_DIMS];
+  accel_i64 dst_head[ACCEL_KV_MAX_DIMS];
+} accel_kv_elements;
+
 /* Byte offset of unit `slot` (>= 0) from the plane's base. */
 ACCEL_KV_FN accel_i64 accel_kv_unit_offset(const accel_kv_paging *p, accel_i64 slot) {
   if (p->block_size == 1) return slot * p->block_stride;

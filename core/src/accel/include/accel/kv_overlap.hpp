@@ -38,27 +38,31 @@ void add_runs(Ranges* out, std::uintptr_t base, const accel_kv_paging& paging,
 
 }  // namespace detail
 
-// `src` and `dst` are base addresses [layer * planes + plane]; destinations are known to be
-// disjoint among themselves. On true, *address is a byte of a run that is read and of one that is
-// written.
-inline bool reads_what_it_writes(std::int64_t layers, const std::vector<accel_kv_plane>& planes,
+// What is read as `src_planes` say, from base addresses `src` [layer * planes + plane], and what is
+// written as `dst_planes` say: two lists, as elements may differ in size. Destinations are known to
+// be disjoint among themselves. On true, *address is a byte of a run that is read and of one that
+// is written.
+inline bool reads_what_it_writes(std::int64_t layers,
+                                 const std::vector<accel_kv_plane>& src_planes,
+                                 const std::vector<accel_kv_plane>& dst_planes,
                                  const std::vector<std::uintptr_t>& src,
                                  const std::vector<std::uintptr_t>& dst, const SlotPairs& pairs,
                                  std::uintptr_t* address) {
   detail::Ranges reads, writes;
-  for (std::size_t p = 0; p < planes.size(); ++p) {
-    const accel_kv_plane& plane = planes[p];
+  for (std::size_t p = 0; p < src_planes.size(); ++p) {
+    const accel_kv_plane &from = src_planes[p], &to = dst_planes[p];
     std::vector<accel_i64> src_within, dst_within;
-    for (accel_i64 run = 0; run < plane.runs; ++run) {
-      accel_i64 s, d;
-      accel_kv_run_offsets(&plane, run, &s, &d);
+    for (accel_i64 run = 0; run < from.runs; ++run) {
+      accel_i64 s, d, other;
+      accel_kv_run_offsets(&from, run, &s, &other);
+      accel_kv_run_offsets(&to, run, &other, &d);
       src_within.push_back(s);
       dst_within.push_back(d);
     }
     for (std::int64_t layer = 0; layer < layers; ++layer) {
-      const std::size_t at = static_cast<std::size_t>(layer) * planes.size() + p;
-      detail::add_runs(&reads, src[at], plane.src, pairs.src, src_within, plane.run_bytes);
-      detail::add_runs(&writes, dst[at], plane.dst, pairs.dst, dst_within, plane.run_bytes);
+      const std::size_t at = static_cast<std::size_t>(layer) * src_planes.size() + p;
+      detail::add_runs(&reads, src[at], from.src, pairs.src, src_within, from.run_bytes);
+      detail::add_runs(&writes, dst[at], to.dst, pairs.dst, dst_within, to.run_bytes);
     }
   }
   std::sort(reads.begin(), reads.end());
@@ -74,6 +78,13 @@ inline bool reads_what_it_writes(std::int64_t layers, const std::vector<accel_kv
     }
   }
   return false;
+}
+
+inline bool reads_what_it_writes(std::int64_t layers, const std::vector<accel_kv_plane>& planes,
+                                 const std::vector<std::uintptr_t>& src,
+                                 const std::vector<std::uintptr_t>& dst, const SlotPairs& pairs,
+                                 std::uintptr_t* address) {
+  return reads_what_it_writes(layers, planes, planes, src, dst, pairs, address);
 }
 
 }  // namespace accel
