@@ -15,6 +15,10 @@ using numeric::RowKernels;
 // Elements from which several threads pay, and that each should have at least.
 constexpr std::int64_t kParallelElements = 64 << 10;
 constexpr std::int64_t kGrainElements = 16 << 10;
+constexpr float kOne = 1.0f;
+constexpr std::size_t kLine = 64;
+// How far ahead of what is computed lines are asked for, in elements of one plane.
+constexpr std::int64_t kElementsAhead = 1024;
 // Runs of as many elements are loaded and stored one by one; shorter ones pass through a buffer.
 constexpr std::size_t kDirectRun = 64;
 
@@ -186,18 +190,13 @@ void ElementPlane::convert_tile(const RowKernels& rows, const char* src, char* d
   }
 }
 
-void ElementPlane::convert(const RowKernels& rows, const char* src, std::int64_t src_unit,
-                           char* dst, std::int64_t dst_unit, const float* multiply,
-                           const float* divide) const {
-  static constexpr float kOne = 1.0f;
-  if (multiply == nullptr) multiply = &kOne;
-  if (divide == nullptr) divide = &kOne;
-  src += accel_kv_unit_offset(&plan_.plane.src, src_unit) * static_cast<accel_i64>(src_.size);
-  dst += accel_kv_unit_offset(&plan_.plane.dst, dst_unit) * static_cast<accel_i64>(dst_.size);
+template <class F>
+void ElementPlane::each_tile(const char* src, char* dst, const float* multiply,
+                             const float* divide, F&& body) const {
   accel_i64 index[ACCEL_KV_MAX_DIMS + 1] = {};
-  const auto ndim = static_cast<int>(outer_.size());
+  const int ndim = static_cast<int>(outer_.size());
   for (;;) {
-    convert_tile(rows, src, dst, *multiply, *divide);
+    body(src, dst, *multiply, *divide);
     int d = ndim - 1;
     for (;; --d) {
       if (d < 0) return;
@@ -216,6 +215,28 @@ void ElementPlane::convert(const RowKernels& rows, const char* src, std::int64_t
   }
 }
 
+void ElementPlane::convert(const RowKernels& rows, const char* src, std::int64_t src_unit,
+                           char* dst, std::int64_t dst_unit, const float* multiply,
+                           const float* divide) const {
+  src += accel_kv_unit_offset(&plan_.plane.src, src_unit) * static_cast<accel_i64>(src_.size);
+  dst += accel_kv_unit_offset(&plan_.plane.dst, dst_unit) * static_cast<accel_i64>(dst_.size);
+  each_tile(src, dst, multiply == nullptr ? &kOne : multiply, divide == nullptr ? &kOne : divide,
+            [&](const char* from, char* to, float by, float of) {
+              convert_tile(rows, from, to, by, of);
+            });
+}
+
+void ElementPlane::expect(char* dst, std::int64_t unit) const {
+  dst += accel_kv_unit_offset(&plan_.plane.dst, unit) * static_cast<accel_i64>(dst_.size);
+  const std::size_t bytes = std::min(length_, dst_.run) * dst_.size;
+  if (bytes < kLine / 4) return;  // so many lines that asking takes longer than waiting
+  each_tile(nullptr, dst, &kOne, &kOne, [&](const char*, char* to, float, float) {
+    for (const accel_i64 start : dst_.starts) {
+      for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(to + start + at, 1, 3);
+    }
+  });
+}
+
 accel_kv_plane ElementPlane::src_bytes() const { return times(plan_.plane, bytes_of(src_.kind)); }
 accel_kv_plane ElementPlane::dst_bytes() const { return times(plan_.plane, bytes_of(dst_.kind)); }
 
@@ -229,7 +250,10 @@ void write_elements(const std::vector<ElementPlane>& planes, const std::vector<s
     for (std::size_t p = 0; p < planes.size(); ++p) {
       const auto* from = reinterpret_cast<const char*>(src[p]);
       auto* to = reinterpret_cast<char*>(dst[p]);
+      const auto ahead = static_cast<std::size_t>(
+          std::clamp<std::int64_t>(kElementsAhead / planes[p].elements(), 1, 16));
       for (std::size_t i = begin; i < end; ++i) {
+        if (i + ahead < end) planes[p].expect(to, pairs.dst[i + ahead]);
         planes[p].convert(rows, from, pairs.src[i], to, pairs.dst[i], nullptr, scales[p].row(i));
       }
     }

@@ -24,6 +24,9 @@ class ElementPlane {
   void convert(const numeric::RowKernels& rows, const char* src, std::int64_t src_unit, char* dst,
                std::int64_t dst_unit, const float* multiply, const float* divide) const;
 
+  // Asks for the lines of a unit that will soon be written.
+  void expect(char* dst, std::int64_t unit) const;
+
   std::int64_t elements() const { return plan_.plane.runs * plan_.plane.run_bytes; }  // of a unit
 
   // The plan in bytes of either side, to compare what is read with what is written.
@@ -52,6 +55,10 @@ class ElementPlane {
                     float divide) const;
 
   accel_kv_elements plan_;
+  template <class F>
+  void each_tile(const char* src, char* dst, const float* multiply, const float* divide,
+                 F&& body) const;
+
   std::vector<Dim> outer_;  // around a tile
   std::size_t length_ = 1;  // elements of a tile; more than kTile only along one axis
   std::size_t piece_ = 1;   // elements that are computed on at once
