@@ -93,13 +93,15 @@ class KVKernels(KVConvert, KVQuantize, KVRope, KVCoding, KVUpload):
             slot_mapping: ``[n]``, n <= tokens.
             key_scale, value_scale: what a code is multiplied by to get the value back; both, or
                 with no ``value`` the first. A number, or float32 ``[]`` or ``[1]``, per head
-                ``[heads]``, per token ``[tokens, 1]``, or ``[tokens, heads]``; heads are the
-                cache's. In host memory they are read, and checked to be finite and above 0 (those
-                of skipped tokens apart), before the call returns.
+                ``[heads]``, per token ``[tokens, 1]``, or ``[tokens, heads]``; tokens are the
+                key's, heads the cache's (1 without an axis H). In host memory they are read, and
+                checked to be finite and above 0 (those of tokens that are not written apart),
+                before the call returns.
 
         Raises:
             ShapeError: ``slot_mapping`` longer than ``key``; extents that do not fit the cache.
             ArgumentError: one scale without the other; a scale that is not finite and above 0.
+            DTypeError: scales for a cache that does not hold codes, or for a key of codes.
         """
         plain = key_scale is None and value_scale is None
         raise self.unsupported(Capability.KV_WRITE if plain else Capability.KV_WRITE_QUANTIZED)

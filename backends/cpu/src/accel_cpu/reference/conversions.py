@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from accel.capabilities import Capability, Level
@@ -9,7 +10,7 @@ from accel.kv.checks import check_cache
 from accel.kv.convert import check_conversion, conversion_scales
 from accel.kv.overlap import check_bytes, check_destination
 from accel.kv.quantized_write import plan_quantized_write
-from accel.kv.scales import check_scales
+from accel.kv.scales import Scales, check_scales
 from accel.kv.write import NAMES
 from accel.providers import KVConvert
 
@@ -71,7 +72,8 @@ class ReferenceConversions(KVConvert):
         parts = []
         for tensor, scale, plane in zip(given, scales, planes, strict=True):
             heads = scale.values.shape[1]
-            rows = to_float32(tensor.detach()[tokens]).reshape(len(tokens), heads, -1)
+            extents = (len(tokens), heads, math.prod(tensor.shape[1:]) // heads)
+            rows = to_float32(tensor.detach()[tokens]).reshape(extents)
             codes = from_float32(
                 rows / scale.values[tokens].unsqueeze(-1), cache.views[layer][plane].dtype
             )
@@ -94,16 +96,20 @@ class ReferenceConversions(KVConvert):
 
         check_stream(stream)
         check_conversion(src, dst, _HOST)
-        scales = conversion_scales(src, dst, src_scale, dst_scale)
+        ours, theirs = conversion_scales(src, dst, src_scale, dst_scale)
         every = torch.arange(src.slots)
         for layer in range(src.layers):
             for plane in range(src.planes):
                 source, target = src.views[layer][plane], dst.views[layer][plane]
                 x = to_float32(load(source, every).view(source.dtype))
-                if scales[0] is not None:
-                    of_heads = scales[0].values[layer, plane]
-                    x = (x.reshape(len(every), len(of_heads), -1) * of_heads[:, None]).flatten(1)
-                if scales[1] is not None:
-                    of_heads = scales[1].values[layer, plane]
-                    x = x.reshape(len(every), len(of_heads), -1) / of_heads[:, None]
+                if ours is not None:
+                    x = x.flatten(1) * _of_elements(ours, layer, plane, math.prod(x.shape[1:]))
+                if theirs is not None:
+                    x = x.flatten(1) / _of_elements(theirs, layer, plane, math.prod(x.shape[1:]))
                 store(target, every, elements(from_float32(x.contiguous(), target.dtype)))
+
+
+def _of_elements(scales: Scales, layer: int, plane: int, elements: int) -> torch.Tensor:
+    """The scale of every element of a token."""
+    of_heads = scales.values[layer, plane]
+    return of_heads.repeat_interleave(elements // len(of_heads))
