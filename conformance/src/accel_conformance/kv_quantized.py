@@ -125,7 +125,7 @@ def expect_convert(
         for layer in range(src.cache.layers):
             x = number_values(expected.rows(src, plane, layer, every), from_dtype)
             sides = [(src, src_scale, from_dtype), (dst, dst_scale, to_dtype)]
-            factors = []
+            factors: list[torch.Tensor | None] = []
             for cache, scale, dtype in sides:
                 if scale is None or dtype not in CODES:
                     factors.append(None)

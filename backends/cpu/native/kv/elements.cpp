@@ -115,6 +115,8 @@ ElementPlane::ElementPlane(const accel_kv_elements& plan, Kind src, Kind dst) : 
   outer_.assign(dims.begin(), dims.begin() + static_cast<std::ptrdiff_t>(inside));
   src_ = lay_out(src, tile, &Dim::src);
   dst_ = lay_out(dst, tile, &Dim::dst);
+  const auto tile_bytes = static_cast<accel_i64>(length_ * src_.size);
+  jumps_ = src_.starts.size() > 1 || (!outer_.empty() && outer_.back().src != tile_bytes);
 }
 
 ElementPlane::Side ElementPlane::lay_out(Kind kind, const std::vector<Dim>& dims,
@@ -179,14 +181,32 @@ void ElementPlane::Side::store(const RowKernels& rows, const float* from, std::s
 void ElementPlane::convert_tile(const RowKernels& rows, const char* src, char* dst, float multiply,
                                 float divide) const {
   alignas(64) float row[kTile];
+  const bool plain = multiply == 1.0f && divide == 1.0f;
   for (std::size_t done = 0; done < length_; done += piece_) {
     const std::size_t n = std::min(piece_, length_ - done);
-    src_.load(rows, src, n, row);
-    if (multiply != 1.0f) rows.multiply(row, n, multiply);
-    if (divide != 1.0f) rows.divide(row, n, divide);
-    dst_.store(rows, row, n, dst);
+    if (plain && src_.is_row_of_floats()) {
+      dst_.store(rows, reinterpret_cast<const float*>(src), n, dst);
+    } else if (plain && dst_.is_row_of_floats()) {
+      src_.load(rows, src, n, reinterpret_cast<float*>(dst));
+    } else {
+      src_.load(rows, src, n, row);
+      if (multiply != 1.0f) rows.multiply(row, n, multiply);
+      if (divide != 1.0f) rows.divide(row, n, divide);
+      dst_.store(rows, row, n, dst);
+    }
     src += src_.piece;
     dst += dst_.piece;
+  }
+}
+
+accel_i64 ElementPlane::src_offset(std::int64_t unit) const {
+  return accel_kv_unit_offset(&plan_.plane.src, unit) * static_cast<accel_i64>(src_.size);
+}
+
+void ElementPlane::prefetch_tile(const char* src) const {
+  const std::size_t bytes = std::min(length_, src_.run) * src_.size;
+  for (const accel_i64 start : src_.starts) {
+    for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(src + start + at, 0, 3);
   }
 }
 
@@ -216,12 +236,15 @@ void ElementPlane::each_tile(const char* src, char* dst, const float* multiply,
 }
 
 void ElementPlane::convert(const RowKernels& rows, const char* src, std::int64_t src_unit,
-                           char* dst, std::int64_t dst_unit, const float* multiply,
-                           const float* divide) const {
-  src += accel_kv_unit_offset(&plan_.plane.src, src_unit) * static_cast<accel_i64>(src_.size);
+                           std::int64_t src_next, char* dst, std::int64_t dst_unit,
+                           const float* multiply, const float* divide) const {
+  const accel_i64 offset = src_offset(src_unit);
+  const accel_i64 ahead = jumps_ && src_.run * src_.size >= kLine ? src_offset(src_next) - offset : 0;
   dst += accel_kv_unit_offset(&plan_.plane.dst, dst_unit) * static_cast<accel_i64>(dst_.size);
-  each_tile(src, dst, multiply == nullptr ? &kOne : multiply, divide == nullptr ? &kOne : divide,
+  each_tile(src + offset, dst, multiply == nullptr ? &kOne : multiply,
+            divide == nullptr ? &kOne : divide,
             [&](const char* from, char* to, float by, float of) {
+              if (ahead != 0) prefetch_tile(from + ahead);
               convert_tile(rows, from, to, by, of);
             });
 }
@@ -254,7 +277,8 @@ void write_elements(const std::vector<ElementPlane>& planes, const std::vector<s
           std::clamp<std::int64_t>(kElementsAhead / planes[p].elements(), 1, 16));
       for (std::size_t i = begin; i < end; ++i) {
         if (i + ahead < end) planes[p].expect(to, pairs.dst[i + ahead]);
-        planes[p].convert(rows, from, pairs.src[i], to, pairs.dst[i], nullptr, scales[p].row(i));
+        planes[p].convert(rows, from, pairs.src[i], pairs.src[std::min(i + 1, end - 1)], to,
+                          pairs.dst[i], nullptr, scales[p].row(i));
       }
     }
   };
@@ -274,7 +298,7 @@ void convert_elements(const std::vector<ElementPlane>& planes,
       const std::size_t place = i / per_place;
       const auto unit = static_cast<std::int64_t>(i % per_place);
       planes[place % planes.size()].convert(
-          rows, reinterpret_cast<const char*>(src[place]), unit,
+          rows, reinterpret_cast<const char*>(src[place]), unit, std::min(unit + 1, units - 1),
           reinterpret_cast<char*>(dst[place]), unit, multiply.row(place), divide.row(place));
     }
   };

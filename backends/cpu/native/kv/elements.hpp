@@ -21,8 +21,10 @@ class ElementPlane {
 
   // Unit src_unit of the plane at `src` into unit dst_unit of the one at `dst`: values times
   // multiply[head] divided by divide[head]. Where heads share a scale, the head is 0; null is 1.
-  void convert(const numeric::RowKernels& rows, const char* src, std::int64_t src_unit, char* dst,
-               std::int64_t dst_unit, const float* multiply, const float* divide) const;
+  // src_next is the unit that will be read after this one.
+  void convert(const numeric::RowKernels& rows, const char* src, std::int64_t src_unit,
+               std::int64_t src_next, char* dst, std::int64_t dst_unit, const float* multiply,
+               const float* divide) const;
 
   // Asks for the lines of a unit that will soon be written.
   void expect(char* dst, std::int64_t unit) const;
@@ -46,6 +48,7 @@ class ElementPlane {
     std::vector<accel_i64> starts;
     accel_i64 piece = 0;  // bytes from one piece of a long tile to the next
 
+    bool is_row_of_floats() const { return kind == Kind::F32 && starts.size() == 1; }
     void load(const numeric::RowKernels& rows, const char* from, std::size_t n, float* to) const;
     void store(const numeric::RowKernels& rows, const float* from, std::size_t n, char* to) const;
   };
@@ -53,6 +56,8 @@ class ElementPlane {
   Side lay_out(Kind kind, const std::vector<Dim>& dims, accel_i64 Dim::*stride) const;
   void convert_tile(const numeric::RowKernels& rows, const char* src, char* dst, float multiply,
                     float divide) const;
+  accel_i64 src_offset(std::int64_t unit) const;
+  void prefetch_tile(const char* src) const;
 
   accel_kv_elements plan_;
   template <class F>
@@ -63,6 +68,7 @@ class ElementPlane {
   std::size_t length_ = 1;  // elements of a tile; more than kTile only along one axis
   std::size_t piece_ = 1;   // elements that are computed on at once
   Side src_, dst_;
+  bool jumps_ = false;  // the source is not read from front to back: processors do not fetch ahead
 };
 
 // Rows of scales, one for each head that has its own.

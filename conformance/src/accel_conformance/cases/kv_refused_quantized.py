@@ -196,10 +196,10 @@ def test_quantized_value_scale_without_value(kv: KVWork) -> None:
 def test_quantized_heads_of_a_cache_without(kv: KVWork) -> None:
     """Scales by the key's heads, for a cache whose rows have none."""
     cache = kv.make("lmcache_object", SMALL, E4M3)
-    rows = [kv.rows(2, (H, SMALL.head_dim), BF16) for _ in range(2)]
+    key, value = (kv.rows(2, (H, SMALL.head_dim), BF16) for _ in range(2))
     scale = torch.ones(H, device=kv.backend.device)
     call = lambda: kv.backend.kv.write(  # noqa: E731
-        cache.cache, 0, *rows, kv.indices([0, 1]), key_scale=scale, value_scale=1.0
+        cache.cache, 0, key, value, kv.indices([0, 1]), key_scale=scale, value_scale=1.0
     )
     _refused(kv, ShapeError, "key_scale", call, cache)
 
@@ -223,12 +223,15 @@ def test_quantized_over_its_own_key(kv: KVWork, slots: list[int]) -> None:
 @case(level=2, needs=QUANTIZED)
 def test_quantized_to_a_freed_cache(kv: KVWork) -> None:
     """The cache's tensors gave their memory back, before the first write and after it."""
-    rows = [kv.rows(2, (H, SMALL.head_dim), BF16) for _ in range(2)]
+    key, value = (kv.rows(2, (H, SMALL.head_dim), BF16) for _ in range(2))
     for warm in (False, True):
         cache = kv.make("vllm_nhd", SMALL, E4M3, separate=True)
-        call = lambda cache=cache: kv.backend.kv.write(  # noqa: E731
-            cache.cache, 1, *rows, kv.indices([0, 1]), key_scale=0.5, value_scale=0.5
-        )
+
+        def call(cache: KVCache = cache.cache) -> None:
+            kv.backend.kv.write(
+                cache, 1, key, value, kv.indices([0, 1]), key_scale=0.5, value_scale=0.5
+            )
+
         if warm:
             call()
             kv.settle()
@@ -339,7 +342,10 @@ def test_convert_refused(kv: KVWork, what: str) -> None:
 def test_convert_freed_later(kv: KVWork) -> None:
     """Memory given back after a conversion between the same caches."""
     src, dst = (kv.make("vllm_nhd", SMALL, d, separate=True) for d in (BF16, E4M3))
-    call = lambda: kv.backend.kv.convert(src.cache, dst.cache, dst_scale=0.5)  # noqa: E731
+
+    def call() -> None:
+        kv.backend.kv.convert(src.cache, dst.cache, dst_scale=0.5)
+
     call()
     kv.settle()
     src.cache.tensors[1].untyped_storage().resize_(0)

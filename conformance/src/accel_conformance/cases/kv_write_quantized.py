@@ -88,7 +88,7 @@ def test_quantized_every_pattern(
 def test_quantized_ties(kv: KVWork, dtype: torch.dtype, scale: float) -> None:
     """float32 at every value a code can have, halfway between two, and just beside both."""
     codes = number_values(torch.arange(256, dtype=torch.uint8), dtype)
-    codes = codes[codes.isfinite()].unique()
+    codes = torch.unique(codes[codes.isfinite()])
     edges = torch.cat([codes, (codes[1:] + codes[:-1]) / 2, codes[[0, -1]] * 1.5]) * scale
     exact = edges.float()
     beside = [torch.nextafter(exact, torch.tensor(to)) for to in (torch.inf, -torch.inf)]
