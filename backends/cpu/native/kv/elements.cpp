@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "leaf.hpp"
 #include "runtime/parallel.hpp"
 #include "transfer.hpp"
 
@@ -16,7 +17,7 @@ using numeric::RowKernels;
 constexpr std::int64_t kParallelElements = 64 << 10;
 constexpr std::int64_t kGrainElements = 16 << 10;
 constexpr float kOne = 1.0f;
-constexpr std::size_t kLine = 64;
+constexpr std::size_t kLineBytes = kLine;
 // How far ahead of what is computed lines are asked for, in elements of one plane.
 constexpr std::int64_t kElementsAhead = 1024;
 // Runs of as many elements are loaded and stored one by one; shorter ones pass through a buffer.
@@ -206,7 +207,9 @@ accel_i64 ElementPlane::src_offset(std::int64_t unit) const {
 void ElementPlane::prefetch_tile(const char* src) const {
   const std::size_t bytes = std::min(length_, src_.run) * src_.size;
   for (const accel_i64 start : src_.starts) {
-    for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(src + start + at, 0, 3);
+    for (std::size_t at = 0; at < bytes; at += kLineBytes) {
+      __builtin_prefetch(src + start + at, 0, 3);
+    }
   }
 }
 
@@ -215,6 +218,9 @@ void ElementPlane::each_tile(const char* src, char* dst, const float* multiply,
                              const float* divide, F&& body) const {
   accel_i64 index[ACCEL_KV_MAX_DIMS + 1] = {};
   const int ndim = static_cast<int>(outer_.size());
+  const accel_i64 src_heads = multiply == nullptr ? 0 : 1, dst_heads = divide == nullptr ? 0 : 1;
+  if (multiply == nullptr) multiply = &kOne;
+  if (divide == nullptr) divide = &kOne;
   for (;;) {
     body(src, dst, *multiply, *divide);
     int d = ndim - 1;
@@ -223,13 +229,13 @@ void ElementPlane::each_tile(const char* src, char* dst, const float* multiply,
       const Dim& dim = outer_[static_cast<std::size_t>(d)];
       src += dim.src;
       dst += dim.dst;
-      multiply += dim.src_head;
-      divide += dim.dst_head;
+      multiply += src_heads * dim.src_head;
+      divide += dst_heads * dim.dst_head;
       if (++index[d] < dim.size) break;
       src -= dim.size * dim.src;
       dst -= dim.size * dim.dst;
-      multiply -= dim.size * dim.src_head;
-      divide -= dim.size * dim.dst_head;
+      multiply -= src_heads * dim.size * dim.src_head;
+      divide -= dst_heads * dim.size * dim.dst_head;
       index[d] = 0;
     }
   }
@@ -239,10 +245,10 @@ void ElementPlane::convert(const RowKernels& rows, const char* src, std::int64_t
                            std::int64_t src_next, char* dst, std::int64_t dst_unit,
                            const float* multiply, const float* divide) const {
   const accel_i64 offset = src_offset(src_unit);
-  const accel_i64 ahead = jumps_ && src_.run * src_.size >= kLine ? src_offset(src_next) - offset : 0;
+  const bool asks = jumps_ && src_.run * src_.size >= kLineBytes;
+  const accel_i64 ahead = asks ? src_offset(src_next) - offset : 0;
   dst += accel_kv_unit_offset(&plan_.plane.dst, dst_unit) * static_cast<accel_i64>(dst_.size);
-  each_tile(src + offset, dst, multiply == nullptr ? &kOne : multiply,
-            divide == nullptr ? &kOne : divide,
+  each_tile(src + offset, dst, multiply, divide,
             [&](const char* from, char* to, float by, float of) {
               if (ahead != 0) prefetch_tile(from + ahead);
               convert_tile(rows, from, to, by, of);
@@ -252,10 +258,12 @@ void ElementPlane::convert(const RowKernels& rows, const char* src, std::int64_t
 void ElementPlane::expect(char* dst, std::int64_t unit) const {
   dst += accel_kv_unit_offset(&plan_.plane.dst, unit) * static_cast<accel_i64>(dst_.size);
   const std::size_t bytes = std::min(length_, dst_.run) * dst_.size;
-  if (bytes < kLine / 4) return;  // so many lines that asking takes longer than waiting
-  each_tile(nullptr, dst, &kOne, &kOne, [&](const char*, char* to, float, float) {
+  if (bytes < kLineBytes / 4) return;  // so many lines that asking takes longer than waiting
+  each_tile(dst, dst, nullptr, nullptr, [&](const char*, char* to, float, float) {
     for (const accel_i64 start : dst_.starts) {
-      for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(to + start + at, 1, 3);
+      for (std::size_t at = 0; at < bytes; at += kLineBytes) {
+        __builtin_prefetch(to + start + at, 1, 3);
+      }
     }
   });
 }

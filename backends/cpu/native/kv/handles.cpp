@@ -158,7 +158,8 @@ const WritePlan* Writer::find(std::int64_t layer, const TensorView* views, int c
   return nullptr;
 }
 
-void Writer::add(py::handle key, py::handle value, const py::bytes& plan, const Targets& targets) {
+void Writer::add(py::handle key, py::handle value, const py::bytes& plan,
+                 const Targets& targets) {
   auto made = std::make_unique<WritePlan>();
   made->planes = unpack<accel_kv_plane>(plan);
   made->targets = targets;

@@ -1,4 +1,4 @@
-"""The KV engine alone, built from tests/native/kv_engine.cpp with sanitizers.
+"""The KV engine alone, built from programs of tests/native with sanitizers.
 
 ACCEL_STRESS_SEED repeats a run; ACCEL_SOAK=1 runs 25 times as many cases.
 """
@@ -17,11 +17,18 @@ import accel
 
 TESTS = Path(__file__).resolve().parents[1]
 NATIVE = TESTS.parent / "native"
-SOURCES = [
-    TESTS / "native" / "kv_engine.cpp",
-    *(NATIVE / "kv" / f"{name}.cpp" for name in ("leaf", "box", "transfer")),
-    *(NATIVE / "runtime" / f"{name}.cpp" for name in ("copy_bytes", "parallel", "lifecycle")),
-]
+RUNTIME = [NATIVE / "runtime" / f"{name}.cpp" for name in ("copy_bytes", "parallel", "lifecycle")]
+ENGINE = [NATIVE / "kv" / f"{name}.cpp" for name in ("leaf", "box", "transfer")]
+#: Program -> its sources: those that make one translation unit, since the standard headers are most
+#: of the work, and those that have one each.
+PROGRAMS = {
+    "kv_engine": ([*ENGINE, *RUNTIME], []),
+    "kv_conversions": (
+        [*ENGINE, *RUNTIME],
+        [NATIVE / "kv" / "elements.cpp", *sorted((NATIVE / "numeric").glob("*.cpp"))],
+    ),
+}
+NUMERIC_FLAGS = ["-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"]
 ROUNDS = 20_000 if os.environ.get("ACCEL_SOAK") == "1" else 800
 
 
@@ -33,7 +40,8 @@ def compiler() -> str:
 
 
 @pytest.mark.parametrize(("sanitizer", "share"), [("address,undefined", 1), ("thread", 4)])
-def test_random_plans(tmp_path, sanitizer, share):
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_random_plans(tmp_path, name, sanitizer, share):
     flags = ["-O1", "-g", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
     trivial = tmp_path / "trivial.cpp"
     trivial.write_text("int main() { return 0; }\n")
@@ -41,14 +49,14 @@ def test_random_plans(tmp_path, sanitizer, share):
     if subprocess.run(probe, capture_output=True).returncode:
         pytest.skip(f"{compiler()} cannot link -fsanitize={sanitizer}")
 
-    program = tmp_path / "kv_engine"
-    # One translation unit, since the standard headers are most of the work.
-    everything = tmp_path / "everything.cpp"
-    everything.write_text("".join(f'#include "{source}"\n' for source in SOURCES))
-    command = [compiler(), "-std=c++17", "-Wall", "-Wextra", "-Werror", *flags]
+    together, apart = PROGRAMS[name]
+    program, everything = tmp_path / name, tmp_path / "everything.cpp"
+    sources = [TESTS / "native" / f"{name}.cpp", *together]
+    everything.write_text("".join(f'#include "{source}"\n' for source in sources))
+    command = [compiler(), "-std=c++17", "-Wall", "-Wextra", "-Werror", *flags, *NUMERIC_FLAGS]
     includes = [f"-I{NATIVE}", f"-I{accel.get_include()}"]
     built = subprocess.run(
-        [*command, *includes, str(everything), "-o", str(program), "-pthread"],
+        [*command, *includes, str(everything), *map(str, apart), "-o", str(program), "-pthread"],
         capture_output=True,
         text=True,
     )

@@ -363,7 +363,7 @@ DEFECTS = (
     ),
     Defect(
         "quantized-keys-scale",
-        ("L2-kv::quantized_scales[*]", "L2-kv::quantized_latent_and_rope[*]"),
+        ("L2-kv::quantized_scales[*-head]", "L2-kv::quantized_latent_and_rope[*]"),
         kv=_write(_keys_scale),
     ),
     Defect(
@@ -398,11 +398,11 @@ DEFECTS = (
     ),
     Defect(
         "convert-planes-swapped",
-        ("L2-kv::convert_scales[*plane*]", "L2-kv::convert_paged_pair[*]"),
+        ("L2-kv::convert_scales[plane-*]", "L2-kv::convert_paged_pair[*]"),
         kv=_scale_changed(_planes_swapped),
     ),
     Defect(
-        "convert-through-bfloat16", ("L2-kv::convert_scales[*]",),
+        "convert-through-bfloat16", ("L2-kv::convert_scales[layer-*]",),
         kv=_convert(_through_bfloat16),
     ),
     Defect(

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Scales", "cache_scales", "check_scales", "token_scales"]
 
-#: No float32 lies between the largest one and this.
-_TOO_LARGE = 2.0**128
-
 _CURE = "give what a code is multiplied by to get the value back"
 
 
@@ -126,9 +123,12 @@ def _tensor(argument: str, scale: object, device: torch.device) -> torch.Tensor:
         return scale
     if isinstance(scale, bool) or not isinstance(scale, Real):
         raise DTypeError(argument, "a number or a float32 tensor", type(scale).__name__)
+    try:
+        given = float(scale)
+    except OverflowError:
+        given = math.inf
     # What is too large or too small for float32 is no scale either.
-    fits = bool(scale < _TOO_LARGE)
-    number = torch.tensor(float(scale) if fits else math.inf, dtype=torch.float32)
+    number = torch.tensor(given, dtype=torch.float64).float()
     if not torch.isfinite(number) or not number > 0:
         raise ArgumentError(argument, "a float32 number that is finite and above 0", scale, _CURE)
     return number.to(device)
