@@ -122,7 +122,8 @@ std::unique_ptr<Writer> make_writer(const std::vector<std::int64_t>& heads, std:
                                     const Addresses& tensors,
                                     const std::vector<std::vector<std::size_t>>& tensors_of_layer) {
   const std::size_t planes = heads.size();
-  if (planes == 0 || spans.size() != planes || pointers.size() != planes * tensors_of_layer.size()) {
+  if (planes == 0 || spans.size() != planes ||
+      pointers.size() != planes * tensors_of_layer.size()) {
     throw std::invalid_argument("an address for every layer and plane, a span for every plane");
   }
   for (const auto& which : tensors_of_layer) {
