@@ -13,9 +13,9 @@ from accel.providers import KVKernels
 from ._native import kv as _native
 from ._native import upload_small
 from .coding import CpuKVCoding
-from .rope import CpuKVRope
 from .kv_conversions import CONVERSIONS, CpuConversions
 from .kv_prepared import HOST
+from .rope import CpuKVRope
 
 if TYPE_CHECKING:
     import torch
@@ -155,9 +155,7 @@ class CpuKVKernels(CpuConversions, CpuKVCoding, CpuKVRope, KVKernels):
 
     def close(self) -> None:
         self._pairs.clear()
-        self._writers.clear()
         super().close()
-        self._converters.clear()
 
     def _prepare(self, src: KVCache, dst: KVCache, grain: Grain) -> Any:
         source, target, plan, shared = check_transfer(src, dst, grain, HOST)

@@ -121,6 +121,11 @@ class CpuConversions(Prepared, KVConvert):
             stream,
         )
 
+    def close(self) -> None:
+        self._writers.clear()
+        self._converters.clear()
+        super().close()
+
 
 def _plain(scale: Any) -> Any:
     """As the native part takes it: a tensor or None as it is, any number as a float."""

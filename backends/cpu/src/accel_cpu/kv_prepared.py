@@ -27,6 +27,7 @@ class Prepared:
     """Handles of the native part. Nothing that is kept keeps a cache alive."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._writers: dict[int, Any] = {}
         self._lock = threading.Lock()
 

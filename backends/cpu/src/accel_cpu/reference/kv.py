@@ -13,10 +13,10 @@ from accel.kv.slots import block_slots, check_slots, gather_slots
 from accel.kv.write import plan_write
 from accel.providers import KVKernels, Stream
 
-from .coding import ReferenceKVCoding
-from .rope import ReferenceKVRope
 from .bytes import elements
+from .coding import ReferenceKVCoding
 from .conversions import CONVERSIONS, ReferenceConversions
+from .rope import ReferenceKVRope
 from .slots import load, on_host, store, written_tokens
 from .streams import check_stream
 from .upload import ReferenceKVUpload
