@@ -5,6 +5,7 @@ Whoever times or checks without waiting sees poison. Defects are put in by repla
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -106,6 +107,12 @@ class LazyMemcpy(Memcpy):
         self._push(stream, lambda: dst.fill_(value))
 
 
+def quantized(x, dtype):
+    if dtype == torch.int8:
+        return x.round().clamp(-128, 127).to(dtype)
+    return x.clamp(-torch.finfo(dtype).max, torch.finfo(dtype).max).to(dtype)
+
+
 class LazyKV(KVKernels):
     def __init__(self, streams):
         self.streams = streams
@@ -129,11 +136,30 @@ class LazyKV(KVKernels):
         taken = src[src_units // sizes[0], src_units % sizes[0]]
         dst[dst_units // sizes[1], dst_units % sizes[1]] = taken
 
-    def write(self, cache, layer, key, value, slot_mapping, *, stream=None):
+    def write(
+        self, cache, layer, key, value, slot_mapping, *, key_scale=None, value_scale=None,
+        stream=None,
+    ):  # fmt: skip
         def work():
+            scales = (key_scale, value_scale)
             for plane, new in enumerate([key] if value is None else [key, value]):
                 view, size = cache.view(layer, plane), cache.block_size
+                if scales[plane] is not None:
+                    scale = torch.as_tensor(scales[plane])
+                    scale = scale.unsqueeze(-1) if scale.dim() else scale
+                    new = quantized(new.float() / scale, view.dtype).view(torch.uint8)
+                    view = view.view(torch.uint8)
+                    new = new.reshape(len(new), *view.shape[2:])
                 view[slot_mapping // size, slot_mapping % size] = new
+
+        (stream or self.streams.main).push(work)
+
+    def convert(self, src, dst, *, src_scale=None, dst_scale=None, stream=None):
+        def work():
+            for layer, plane in itertools.product(range(src.layers), range(src.planes)):
+                out, x = dst.view(layer, plane), src.view(layer, plane).float()
+                x = x if src_scale is None else x * src_scale
+                out.copy_(x if dst_scale is None else quantized(x / dst_scale, out.dtype))
 
         (stream or self.streams.main).push(work)
 

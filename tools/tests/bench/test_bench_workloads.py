@@ -230,14 +230,35 @@ def also_another_layer(backend):
 
 
 @pytest.mark.parametrize("defect", [wrong_plane, wrong_layer, also_another_layer])
-def test_a_wrong_write_is_a_wrong_row(lazy_backend, defect):
+@pytest.mark.parametrize("name", ["write", "quantized write, int8", "call: quantized write"])
+def test_a_wrong_write_is_a_wrong_row(lazy_backend, defect, name):
     backend = lazy_backend()
     defect(backend)
     site = Site(backend)
-    row = run_workload(kv_named(site, "write"), site, BUDGET)
+    row = run_workload(kv_named(site, name), site, BUDGET)
     assert row.status is Status.WRONG
     if defect is also_another_layer:
         assert row.reason.startswith("layer 0 plane 0: slot")
+
+
+def another_scale(good, src, dst, src_scale=None, dst_scale=None, **k):
+    by = {"src_scale": src_scale, "dst_scale": dst_scale}
+    good(src, dst, **{n: None if s is None else 1.5 * s for n, s in by.items()}, **k)
+
+
+def fewer_layers(good, src, dst, **k):
+    good(src.select_layers(slice(0, -1)), dst.select_layers(slice(0, -1)), **k)
+
+
+@pytest.mark.parametrize("defect", [another_scale, fewer_layers])
+def test_a_wrong_conversion_is_a_wrong_row(lazy_backend, defect):
+    backend = lazy_backend()
+    good = backend.kv.convert
+    site = Site(backend)
+    name = "convert bfloat16 to float8_e4m3fn"
+    assert run_workload(kv_named(site, name), site, BUDGET).status is Status.OK
+    backend.kv.convert = lambda src, dst, **k: defect(good, src, dst, **k)
+    assert run_workload(kv_named(site, name), site, BUDGET).status is Status.WRONG
 
 
 def test_wrong_coding_is_a_wrong_row(lazy_backend):
@@ -440,7 +461,7 @@ def test_block_grain_moves_whole_blocks(lazy_backend):
 
 def test_patterns_select(lazy_backend):
     site = Site(lazy_backend())
-    names = [w.name for w in selected(kv_rows(site), ["write", "call:*16 tokens"])]
+    names = [w.name for w in selected(kv_rows(site), ["write, one", "call:* to *16 tokens"])]
     assert names == [
         "write, one layer, 40 tokens",
         "call: paged to contiguous, 16 tokens",
