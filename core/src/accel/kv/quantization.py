@@ -63,30 +63,46 @@ class QuantSpec:
             raise ArgumentError("dtype", f"one of: {', '.join(CODE_DTYPES)}", repr(self.dtype))
         if self.axis not in ("token", "channel", "group"):
             raise ArgumentError("axis", "'token', 'channel' or 'group'", repr(self.axis))
-        if (self.axis == "group") != (self.group_size > 0):
+        if not isinstance(self.symmetric, bool):
+            raise ArgumentError("symmetric", "True or False", repr(self.symmetric))
+        if not (
+            _is_integer(self.group_size)
+            and (self.group_size >= 1 if self.axis == "group" else self.group_size == 0)
+        ):
             raise ArgumentError(
                 "group_size",
-                "at least 1 with axis='group', and nothing with another axis",
-                f"{self.group_size} with axis={self.axis!r}",
+                "an integer of at least 1 with axis='group', and nothing with another axis",
+                f"{self.group_size!r} with axis={self.axis!r}",
             )
-        if self.dtype in _LARGEST and not self.symmetric:
+        if self.is_float and not self.symmetric:
             raise ArgumentError("symmetric", f"True with dtype={self.dtype!r}", False)
-        if (self.dtype == "uint8" and not 2 <= self.bins <= 256) or (
-            self.dtype != "uint8" and self.bins
+        if not (
+            _is_integer(self.bins)
+            and (2 <= self.bins <= 256 if self.dtype == "uint8" else self.bins == 0)
         ):
             raise ArgumentError(
                 "bins",
                 "2 to 256 with dtype='uint8', and nothing with another dtype",
-                f"{self.bins} with dtype={self.dtype!r}",
+                f"{self.bins!r} with dtype={self.dtype!r}",
             )
         if self.dtype == "uint8" and self.symmetric and self.bins < 3:
             raise ArgumentError("bins", "at least 3 when symmetric", self.bins)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether codes are floating-point numbers."""
+        return self.dtype in _LARGEST
 
     @property
     def lowest(self) -> int:
         """The lowest integer code; 0 for floating-point codes."""
         asymmetric = {"int8": -128, "int4": -8}.get(self.dtype, 0)
         return asymmetric + (1 if self.symmetric and asymmetric else 0)
+
+    @property
+    def highest(self) -> int:
+        """The highest integer code; 0 for floating-point codes."""
+        return 0 if self.is_float else self.zero + int(self.steps)
 
     @property
     def zero(self) -> int:
@@ -98,29 +114,30 @@ class QuantSpec:
     @property
     def steps(self) -> float:
         """What the range is divided by: the largest code's distance from :attr:`zero`."""
-        if self.dtype in _LARGEST:
+        if self.is_float:
             return _LARGEST[self.dtype]
         if self.dtype == "uint8":
             return float((self.bins - 1) // 2 if self.symmetric else self.bins - 1)
         bits = 8 if self.dtype == "int8" else 4
         return float(2 ** (bits - 1) - 1 if self.symmetric else 2**bits - 1)
 
-    def codes_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The codes' shape for ``x`` of this shape.
+    def codes_shape(self, shape: Sequence[int], argument: str = "x") -> tuple[int, ...]:
+        """The codes' shape for ``x`` of this shape; ``argument`` is its name in errors.
 
         Raises:
             ShapeError: fewer than two axes; an odd number of channels with int4.
         """
-        *outer, channels = self._checked(shape)
+        *outer, channels = self._checked(shape, argument)
         return (*outer, channels // 2 if self.dtype == "int4" else channels)
 
-    def scales_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+    def scales_shape(self, shape: Sequence[int], argument: str = "x") -> tuple[int, ...]:
         """The scales' (and offsets') shape for ``x`` of this shape.
 
         Raises:
+            ShapeError: as :meth:`codes_shape`.
             SizeError: ``group_size`` does not divide the channels.
         """
-        *outer, tokens, channels = self._checked(shape)
+        *outer, tokens, channels = self._checked(shape, argument)
         if self.axis == "token":
             return (*outer, tokens)
         if self.axis == "channel":
@@ -151,10 +168,14 @@ class QuantSpec:
         scales = torch.empty(scales_shape, dtype=torch.float32, device=device)
         return Quantized(codes, scales, None if self.symmetric else torch.empty_like(scales))
 
-    def _checked(self, shape: Sequence[int]) -> tuple[int, ...]:
+    def _checked(self, shape: Sequence[int], argument: str) -> tuple[int, ...]:
         shape = tuple(shape)
         if len(shape) < 2:
-            raise ShapeError("x", "[..., tokens, channels]", list(shape))
+            raise ShapeError(argument, "[..., tokens, channels]", list(shape))
         if self.dtype == "int4" and shape[-1] % 2:
-            raise ShapeError("x", "an even number of channels, as int4 is packed", list(shape))
+            raise ShapeError(argument, "an even number of channels, as int4 is packed", list(shape))
         return shape
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
