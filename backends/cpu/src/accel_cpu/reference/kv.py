@@ -16,6 +16,7 @@ from accel.providers import KVKernels, Stream
 from .bytes import elements
 from .coding import ReferenceKVCoding
 from .conversions import CONVERSIONS, ReferenceConversions
+from .quantize import ReferenceKVQuantize
 from .rope import ReferenceKVRope
 from .slots import load, on_host, store, written_tokens
 from .streams import check_stream
@@ -34,7 +35,12 @@ _HOST = ("cpu",)
 
 
 class ReferenceKVKernels(
-    ReferenceConversions, ReferenceKVCoding, ReferenceKVRope, ReferenceKVUpload, KVKernels
+    ReferenceConversions,
+    ReferenceKVCoding,
+    ReferenceKVQuantize,
+    ReferenceKVRope,
+    ReferenceKVUpload,
+    KVKernels,
 ):
     """The oracle: every method reads all sources with an index, then writes with an index."""
 
@@ -46,6 +52,7 @@ class ReferenceKVKernels(
             Capability.KV_COPY_BLOCKS: Level.COMPOSED,
             Capability.KV_SWAP_BLOCKS: Level.COMPOSED,
             Capability.KV_GATHER: Level.COMPOSED,
+            Capability.KV_QUANTIZE: Level.COMPOSED,
             Capability.KV_UPLOAD: Level.COMPOSED,
             Capability.KV_ENTROPY: Level.COMPOSED,
             Capability.KV_ROPE: Level.COMPOSED,
