@@ -13,6 +13,7 @@ void bind_streams(pybind11::module_& module);
 void bind_events(pybind11::module_& module);
 void bind_pinned(pybind11::module_& module);
 void bind_memcpy(pybind11::module_& module);
+void bind_quantize(pybind11::module_& module);
 
 // torch.device("cpu"). Imports torch on the first call.
 pybind11::object cpu_device();

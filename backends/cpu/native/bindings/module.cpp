@@ -29,5 +29,6 @@ PYBIND11_MODULE(_native, module) {
              "processor has no such instructions.");
   bind_kv(module);
   accel_cpu::coding::bind_coding(module);
+  accel_cpu::bind_quantize(module);
   accel_cpu::rope::bind_rope(module);
 }

@@ -15,6 +15,7 @@ from ._native import upload_small
 from .coding import CpuKVCoding
 from .kv_conversions import CONVERSIONS, CpuConversions
 from .kv_prepared import HOST
+from .quantize import CpuKVQuantize
 from .rope import CpuKVRope
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _gather = _native.gather
 _write = _native.write
 
 
-class CpuKVKernels(CpuConversions, CpuKVCoding, CpuKVRope, KVKernels):
+class CpuKVKernels(CpuConversions, CpuKVCoding, CpuKVQuantize, CpuKVRope, KVKernels):
     """Strided copies on all threads, past the caches when they are large.
 
     A call looks up what was prepared for its caches, under their uids, and enters C++ once: index
@@ -49,6 +50,7 @@ class CpuKVKernels(CpuConversions, CpuKVCoding, CpuKVRope, KVKernels):
             Capability.KV_COPY_BLOCKS: Level.NATIVE,
             Capability.KV_SWAP_BLOCKS: Level.NATIVE,
             Capability.KV_GATHER: Level.NATIVE,
+            Capability.KV_QUANTIZE: Level.NATIVE,
             Capability.KV_UPLOAD: Level.NATIVE,
             Capability.KV_ENTROPY: Level.NATIVE,
             Capability.KV_ROPE: Level.NATIVE,

@@ -1,0 +1,159 @@
+// Quantising with a scale for each channel over all tokens: first the ranges, then the codes.
+#include <algorithm>
+#include <memory>
+
+#include "../runtime/parallel.hpp"
+#include "elements.hpp"
+#include "scale.hpp"
+#include "split.hpp"
+
+namespace accel_cpu::quantize {
+namespace {
+
+using numeric::kTile;
+using numeric::rows;
+
+constexpr auto kWidth = static_cast<std::int64_t>(kTile);
+
+// Channels [first, first + n) of one index of the outer axes.
+struct Column {
+  const Problem& problem;
+  char *values, *codes, *scales, *offsets;  // of the first channel
+  std::size_t n;
+};
+
+Column column(const Problem& problem, const Walk& at, std::int64_t first) {
+  const auto& steps = problem.channels.step;
+  return {problem,
+          at.at(kValues) + first * steps[kValues],
+          at.at(kCodes) + code_offset(problem.spec, first, steps[kCodes]),
+          at.at(kScales) + first * steps[kScales],
+          at.at(kOffsets) + first * steps[kOffsets],
+          static_cast<std::size_t>(std::min(kWidth, problem.channels.extent - first))};
+}
+
+void widen(const Column& c, std::int64_t begin, std::int64_t end, float* low, float* high) {
+  alignas(64) float tile[kTile];
+  const Problem& p = c.problem;
+  for (std::int64_t t = begin; t < end; ++t) {
+    load_values(p.values, c.values + t * p.tokens.step[kValues], p.channels.step[kValues], c.n,
+                tile);
+    rows().range_each(tile, c.n, low, high);
+  }
+}
+
+// Turns ranges into scales (in `low`) and offsets (in `high`), here and in the operands.
+void finish(const Column& c, float* low, float* high) {
+  const auto& steps = c.problem.channels.step;
+  for (std::size_t i = 0; i < c.n; ++i) {
+    const Scale made = scale_of(c.problem.spec, {low[i], high[i]});
+    low[i] = made.scale;
+    high[i] = made.offset;
+    const auto at = static_cast<std::int64_t>(i);
+    write_float(c.scales + at * steps[kScales], made.scale);
+    if (!c.problem.spec.symmetric) write_float(c.offsets + at * steps[kOffsets], made.offset);
+  }
+}
+
+void encode(const Column& c, std::int64_t begin, std::int64_t end, const float* scales,
+            const float* offsets) {
+  alignas(64) float tile[kTile];
+  const Problem& p = c.problem;
+  for (std::int64_t t = begin; t < end; ++t) {
+    load_values(p.values, c.values + t * p.tokens.step[kValues], p.channels.step[kValues], c.n,
+                tile);
+    if (!p.spec.symmetric) rows().subtract_each(tile, c.n, offsets);
+    rows().divide_each(tile, c.n, scales);
+    store_codes(p.spec, tile, c.n, c.codes + t * p.tokens.step[kCodes], p.channels.step[kCodes]);
+  }
+}
+
+void clear(float* low, float* high, std::int64_t n) {
+  std::fill_n(low, n, Range().low);
+  std::fill_n(high, n, Range().high);
+}
+
+std::int64_t columns_of(const Problem& problem) {
+  return (problem.channels.extent + kWidth - 1) / kWidth;
+}
+
+// Each column's tokens on one thread.
+void by_columns(const Problem& problem) {
+  const std::int64_t columns = columns_of(problem);
+  const std::int64_t cost = problem.tokens.extent * std::min(kWidth, problem.channels.extent) + 1;
+  parallel_for(
+      static_cast<std::size_t>(problem.outer_count() * columns),
+      static_cast<std::size_t>(std::max<std::int64_t>(1, kGrainElements / cost)),
+      [&](std::size_t begin, std::size_t end) {
+        alignas(64) float low[kTile], high[kTile];
+        for (auto i = static_cast<std::int64_t>(begin); i < static_cast<std::int64_t>(end); ++i) {
+          const Walk at(problem.outer, problem.base, i / columns);
+          const Column c = column(problem, at, i % columns * kWidth);
+          clear(low, high, kWidth);
+          widen(c, 0, problem.tokens.extent, low, high);
+          finish(c, low, high);
+          encode(c, 0, problem.tokens.extent, low, high);
+        }
+      });
+}
+
+// Too few columns for the threads: the tokens are split too, and the ranges of the parts joined.
+void by_parts(const Problem& problem) {
+  const std::int64_t outer = problem.outer_count(), columns = columns_of(problem);
+  const std::int64_t channels = problem.channels.extent, tokens = problem.tokens.extent;
+  const auto part = static_cast<std::int64_t>(rows_of_grain(problem));
+  const std::int64_t parts = (tokens + part - 1) / part;
+  const auto size = static_cast<std::size_t>(outer * parts * channels);
+  const std::unique_ptr<float[]> lows(new float[size]), highs(new float[size]);
+  // body(column, its first channel, begin, end of the tokens, index in lows and highs)
+  const auto for_parts = [&](auto body) {
+    parallel_for(static_cast<std::size_t>(outer * parts), 1, [&](std::size_t from, std::size_t to) {
+      for (auto i = static_cast<std::int64_t>(from); i < static_cast<std::int64_t>(to); ++i) {
+        const Walk at(problem.outer, problem.base, i / parts);
+        const std::int64_t begin = i % parts * part, end = std::min(tokens, begin + part);
+        for (std::int64_t first = 0; first < channels; first += kWidth) {
+          body(column(problem, at, first), i / parts, first, begin, end, i * channels + first);
+        }
+      }
+    });
+  };
+  for_parts([&](const Column& c, std::int64_t, std::int64_t, std::int64_t begin, std::int64_t end,
+                std::int64_t index) {
+    clear(&lows[index], &highs[index], static_cast<std::int64_t>(c.n));
+    widen(c, begin, end, &lows[index], &highs[index]);
+  });
+  for (std::int64_t o = 0; o < outer; ++o) {
+    const Walk at(problem.outer, problem.base, o);
+    float *low = &lows[o * parts * channels], *high = &highs[o * parts * channels];
+    for (std::int64_t p = 1; p < parts; ++p) {
+      for (std::int64_t i = 0; i < channels; ++i) {
+        low[i] = std::min(low[i], low[p * channels + i]);
+        high[i] = std::max(high[i], high[p * channels + i]);
+      }
+    }
+    for (std::int64_t first = 0; first < channels; first += kWidth) {
+      finish(column(problem, at, first), low + first, high + first);
+    }
+  }
+  for_parts([&](const Column& c, std::int64_t o, std::int64_t first, std::int64_t begin,
+                std::int64_t end, std::int64_t) {
+    const std::int64_t index = o * parts * channels + first;
+    encode(c, begin, end, &lows[index], &highs[index]);
+  });
+}
+
+}  // namespace
+
+void quantize_by_channel(const Problem& problem) {
+  const std::int64_t outer = problem.outer_count();
+  if (outer == 0 || problem.channels.extent == 0) return;
+  const bool few = outer * columns_of(problem) < 2 * thread_count();
+  if (thread_count() > 1 && few && problem.elements() >= 2 * kGrainElements &&
+      problem.tokens.extent > static_cast<std::int64_t>(rows_of_grain(problem))) {
+    by_parts(problem);
+  } else {
+    by_columns(problem);
+  }
+}
+
+}  // namespace accel_cpu::quantize
