@@ -74,6 +74,77 @@ void range_of_all(const float* x, std::size_t n, float* low, float* high) {
   *high = highs[0];
 }
 
+void join_pairs(const float* ACCEL_ROW low, const float* ACCEL_ROW high, std::size_t pairs,
+                float* ACCEL_ROW to_low, float* ACCEL_ROW to_high) {
+  for (std::size_t i = 0; i < pairs; ++i) {
+    to_low[i] = low[2 * i] < low[2 * i + 1] ? low[2 * i] : low[2 * i + 1];
+    to_high[i] = high[2 * i] > high[2 * i + 1] ? high[2 * i] : high[2 * i + 1];
+  }
+}
+
+void finite_ends(const float* ACCEL_ROW x, std::size_t n, float* ACCEL_ROW low,
+                 float* ACCEL_ROW high) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const bool finite = (accel_bits_of(x[i]) & 0x7F800000u) != 0x7F800000u;
+    low[i] = finite ? x[i] : accel_of_bits(0x7F800000u);
+    high[i] = finite ? x[i] : accel_of_bits(0xFF800000u);
+  }
+}
+
+// All groups at once: neighbours are joined until what is left of a group is odd.
+void range_groups(const float* x, std::size_t groups, std::size_t size, float* low, float* high) {
+  std::size_t odd = size;
+  while (odd % 2 == 0 && odd > 0) odd /= 2;
+  if (size >= 256 || odd > 15) {
+    for (std::size_t g = 0; g < groups; ++g, x += size) {
+      low[g] = accel_of_bits(0x7F800000u);
+      high[g] = accel_of_bits(0xFF800000u);
+      range_of_all(x, size, low + g, high + g);
+    }
+    return;
+  }
+  alignas(64) float lows[2][kTile], highs[2][kTile];
+  int at = 0;
+  finite_ends(x, groups * size, lows[0], highs[0]);
+  for (; size > odd; size /= 2, at ^= 1) {
+    join_pairs(lows[at], highs[at], groups * size / 2, lows[at ^ 1], highs[at ^ 1]);
+  }
+  if (odd == 1) {
+    std::memcpy(low, lows[at], groups * sizeof(float));
+    std::memcpy(high, highs[at], groups * sizeof(float));
+    return;
+  }
+  for (std::size_t g = 0; g < groups; ++g) {
+    const float *some_low = lows[at] + g * odd, *some_high = highs[at] + g * odd;
+    float least = some_low[0], most = some_high[0];
+    for (std::size_t i = 1; i < odd; ++i) {
+      least = some_low[i] < least ? some_low[i] : least;
+      most = some_high[i] > most ? some_high[i] : most;
+    }
+    low[g] = least;
+    high[g] = most;
+  }
+}
+
+void spread(const float* ACCEL_ROW values, std::size_t groups, std::size_t size,
+            float* ACCEL_ROW to) {
+  if (size == 1) {
+    std::memcpy(to, values, groups * sizeof(float));
+    return;
+  }
+  if (size % 16 == 0) {
+    for (std::size_t g = 0; g < groups; ++g) {
+      for (std::size_t i = 0; i < size; i += 16, to += 16) {
+        for (std::size_t l = 0; l < 16; ++l) to[l] = values[g];
+      }
+    }
+    return;
+  }
+  for (std::size_t g = 0; g < groups; ++g) {
+    for (std::size_t i = 0; i < size; ++i) *to++ = values[g];
+  }
+}
+
 void store_codes(const float* ACCEL_ROW x, std::size_t n, int zero, int lowest, int highest,
                  std::uint8_t* ACCEL_ROW to) {
   for (std::size_t i = 0; i < n; ++i) {
@@ -167,6 +238,8 @@ constexpr RowKernels table(const char* name) {
       with_each<Subtract>,
       range_of_all,
       range_each,
+      range_groups,
+      spread,
       store_codes,
       load_codes,
       pack4,

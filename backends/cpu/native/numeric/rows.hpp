@@ -41,6 +41,12 @@ struct RowKernels {
   void (*range)(const float* x, std::size_t n, float* low, float* high);
   void (*range_each)(const float* x, std::size_t n, float* low, float* high);
 
+  // Neighbouring groups of `size` elements, kTile in all at most. The range of each group's finite
+  // values (+inf, -inf without any), and values[i] to all of group i.
+  void (*range_groups)(const float* x, std::size_t groups, std::size_t size, float* low,
+                       float* high);
+  void (*spread)(const float* values, std::size_t groups, std::size_t size, float* to);
+
   // to[i] = low byte of the integer nearest to x[i] + zero within lowest to highest; zero for NaN.
   void (*store_codes)(const float* x, std::size_t n, int zero, int lowest, int highest,
                       std::uint8_t* to);

@@ -44,15 +44,13 @@ void widen(const Column& c, std::int64_t begin, std::int64_t end, float* low, fl
 
 // Turns ranges into scales (in `low`) and offsets (in `high`), here and in the operands.
 void finish(const Column& c, float* low, float* high) {
+  alignas(64) float scales[kTile], offsets[kTile];
   const auto& steps = c.problem.channels.step;
-  for (std::size_t i = 0; i < c.n; ++i) {
-    const Scale made = scale_of(c.problem.spec, {low[i], high[i]});
-    low[i] = made.scale;
-    high[i] = made.offset;
-    const auto at = static_cast<std::int64_t>(i);
-    write_float(c.scales + at * steps[kScales], made.scale);
-    if (!c.problem.spec.symmetric) write_float(c.offsets + at * steps[kOffsets], made.offset);
-  }
+  scales_of(c.problem.spec, low, high, c.n, scales, offsets);
+  write_floats(scales, c.n, c.scales, steps[kScales]);
+  if (!c.problem.spec.symmetric) write_floats(offsets, c.n, c.offsets, steps[kOffsets]);
+  std::copy_n(scales, c.n, low);
+  std::copy_n(offsets, c.n, high);
 }
 
 void encode(const Column& c, std::int64_t begin, std::int64_t end, const float* scales,
@@ -99,7 +97,7 @@ void by_columns(const Problem& problem) {
 
 // Too few columns for the threads: the tokens are split too, and the ranges of the parts joined.
 void by_parts(const Problem& problem) {
-  const std::int64_t outer = problem.outer_count(), columns = columns_of(problem);
+  const std::int64_t outer = problem.outer_count();
   const std::int64_t channels = problem.channels.extent, tokens = problem.tokens.extent;
   const auto part = static_cast<std::int64_t>(rows_of_grain(problem));
   const std::int64_t parts = (tokens + part - 1) / part;

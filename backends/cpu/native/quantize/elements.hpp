@@ -17,8 +17,6 @@ inline float read_float(const char* from) {
   return value;
 }
 
-inline void write_float(char* to, float value) { std::memcpy(to, &value, sizeof value); }
-
 // n elements `step` bytes apart.
 void load_values(numeric::Kind kind, const char* from, std::int64_t step, std::size_t n, float* to);
 void store_values(numeric::Kind kind, const float* from, std::size_t n, char* to,

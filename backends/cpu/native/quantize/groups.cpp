@@ -1,6 +1,6 @@
 #include "groups.hpp"
 
-#include "elements.hpp"
+#include <algorithm>
 
 namespace accel_cpu::quantize {
 namespace {
@@ -8,61 +8,64 @@ namespace {
 using numeric::kTile;
 using numeric::rows;
 
-// A scale, or offset, for every channel of the tile.
-void spread(const Problem& problem, std::int64_t first, std::size_t n, const char* from,
-            Which which, float* to) {
-  const std::int64_t step = problem.channels.step[which];
-  for_each_group(first, n, problem.group(),
-                 [&](std::size_t at, std::size_t count, std::int64_t group) {
-                   const float value = read_float(from + group * step);
-                   for (std::size_t i = at; i < at + count; ++i) to[i] = value;
-                 });
+// Groups below this size are spread into a scale for each channel first: a call for each would cost
+// more than its work.
+constexpr std::size_t kWide = 64;
+
+// Calls body(at, count, group) for each group's part of the tile.
+template <class Body>
+void for_each(const TileGroups& groups, std::size_t n, Body body) {
+  std::size_t count = std::min(groups.first, n);
+  for (std::size_t at = 0, group = 0; at < n; ++group) {
+    body(at, count, group);
+    at += count;
+    count = std::min(groups.size, n - at);
+  }
+}
+
+// A value for each channel.
+void spread(const TileGroups& groups, const float* values, std::size_t n, float* to) {
+  if (groups.first == groups.size && n % groups.size == 0) {
+    rows().spread(values, n / groups.size, groups.size, to);
+    return;
+  }
+  for_each(groups, n, [&](std::size_t at, std::size_t count, std::size_t group) {
+    std::fill_n(to + at, count, values[group]);
+  });
 }
 
 }  // namespace
 
-void divide_groups(const Problem& problem, float* tile, std::int64_t first, std::size_t n,
-                   const char* scales, const char* offsets) {
-  const bool symmetric = problem.spec.symmetric;
-  const auto& steps = problem.channels.step;
-  if (problem.group() >= static_cast<std::int64_t>(kWideGroup)) {
-    for_each_group(first, n, problem.group(),
-                   [&](std::size_t at, std::size_t count, std::int64_t group) {
-                     if (!symmetric) {
-                       rows().add(tile + at, count, -read_float(offsets + group * steps[kOffsets]));
-                     }
-                     rows().divide(tile + at, count, read_float(scales + group * steps[kScales]));
-                   });
+void divide_groups(const TileGroups& groups, float* tile, std::size_t n) {
+  if (groups.size >= kWide) {
+    for_each(groups, n, [&](std::size_t at, std::size_t count, std::size_t group) {
+      if (groups.offsets != nullptr) rows().add(tile + at, count, -groups.offsets[group]);
+      rows().divide(tile + at, count, groups.scales[group]);
+    });
     return;
   }
   alignas(64) float by[kTile];
-  if (!symmetric) {
-    spread(problem, first, n, offsets, kOffsets, by);
+  if (groups.offsets != nullptr) {
+    spread(groups, groups.offsets, n, by);
     rows().subtract_each(tile, n, by);
   }
-  spread(problem, first, n, scales, kScales, by);
+  spread(groups, groups.scales, n, by);
   rows().divide_each(tile, n, by);
 }
 
-void multiply_groups(const Problem& problem, float* tile, std::int64_t first, std::size_t n,
-                     const char* scales, const char* offsets) {
-  const bool symmetric = problem.spec.symmetric;
-  const auto& steps = problem.channels.step;
-  if (problem.group() >= static_cast<std::int64_t>(kWideGroup)) {
-    for_each_group(first, n, problem.group(),
-                   [&](std::size_t at, std::size_t count, std::int64_t group) {
-                     rows().multiply(tile + at, count, read_float(scales + group * steps[kScales]));
-                     if (!symmetric) {
-                       rows().add(tile + at, count, read_float(offsets + group * steps[kOffsets]));
-                     }
-                   });
+void multiply_groups(const TileGroups& groups, float* tile, std::size_t n) {
+  if (groups.size >= kWide) {
+    for_each(groups, n, [&](std::size_t at, std::size_t count, std::size_t group) {
+      rows().multiply(tile + at, count, groups.scales[group]);
+      if (groups.offsets != nullptr) rows().add(tile + at, count, groups.offsets[group]);
+    });
     return;
   }
   alignas(64) float by[kTile];
-  spread(problem, first, n, scales, kScales, by);
+  spread(groups, groups.scales, n, by);
   rows().multiply_each(tile, n, by);
-  if (!symmetric) {
-    spread(problem, first, n, offsets, kOffsets, by);
+  if (groups.offsets != nullptr) {
+    spread(groups, groups.offsets, n, by);
     rows().add_each(tile, n, by);
   }
 }

@@ -1,7 +1,7 @@
 // The scale and offset of a range, as accel.providers.KVQuantize defines them.
 #pragma once
 
-#include <algorithm>
+#include <cstddef>
 #include <limits>
 
 #include "problem.hpp"
@@ -14,23 +14,11 @@ struct Range {
   float high = -std::numeric_limits<float>::infinity();
 };
 
-struct Scale {
-  float scale, offset;
-};
+// Of n ranges, in arrays apart from one another; `offset` is 0 when symmetric.
+void scales_of(const Spec& spec, const float* low, const float* high, std::size_t n, float* scale,
+               float* offset);
 
-inline Scale scale_of(const Spec& spec, Range range) {
-  if (range.low > range.high) range = {0.0f, 0.0f};
-  Scale made{1.0f, 0.0f};
-  float width;
-  if (spec.symmetric) {
-    width = std::max(range.high, -range.low);
-  } else {
-    made.offset = range.low == 0.0f ? 0.0f : range.low;  // one zero, whichever was met
-    width = std::min(range.high - made.offset, std::numeric_limits<float>::max());
-  }
-  const float scale = width / spec.steps;
-  if (scale > 0.0f) made.scale = scale;
-  return made;
-}
+// Into the operand's memory, `step` bytes apart.
+void write_floats(const float* from, std::size_t n, char* to, std::int64_t step);
 
 }  // namespace accel_cpu::quantize

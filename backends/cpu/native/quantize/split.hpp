@@ -1,4 +1,4 @@
-// How a problem is split over threads, and its two ways.
+// How a problem is cut into rows and tiles, and its two ways.
 #pragma once
 
 #include "problem.hpp"
@@ -13,6 +13,16 @@ std::vector<Dim> row_dims(const Problem& problem);
 
 // Rows that are worth a thread.
 std::size_t rows_of_grain(const Problem& problem);
+
+// The same work with longer rows, where short ones lie one after another, so that a tile takes
+// several: those that fill such rows, and the rest (without tokens if there is none). Scales for
+// each token become scales for groups of channels; scales for channels repeat every `period`
+// channels of a row, which step by 0 from row to row.
+struct Joined {
+  Problem most, rest;
+  std::int64_t period = 0;  // the channels as they were
+};
+Joined join_short_rows(const Problem& problem);
 
 void quantize_by_token(const Problem& problem);  // and by group
 void quantize_by_channel(const Problem& problem);
