@@ -1,8 +1,10 @@
 // The loops of RowKernels, for the instruction set that is selected where this is included: inside
-// an unnamed namespace of rows_*.cpp, after <accel/kv_number.h> and <cstring>. Plain loops without
-// branches, which compilers turn into vector code.
+// an unnamed namespace of rows_*.cpp, after <accel/kv_number.h> and <cstring>, with ACCEL_ROW_LANES
+// floats to a register. Plain loops without branches, which compilers turn into vector code.
 
 #define ACCEL_ROW __restrict
+// For what passes registers on, which it does not when called.
+#define ACCEL_ROW_INLINE __attribute__((always_inline)) inline
 
 template <class Element, float (*From)(Element)>
 void load_row(const void* from, std::size_t n, float* ACCEL_ROW to) {
@@ -52,28 +54,6 @@ void range_each(const float* ACCEL_ROW x, std::size_t n, float* ACCEL_ROW low,
   }
 }
 
-// Ranges abreast, which hide the latency of comparing; then the halves are joined until one is left.
-void range_of_all(const float* x, std::size_t n, float* low, float* high) {
-  constexpr std::size_t kAbreast = 64;
-  float lows[kAbreast], highs[kAbreast];
-  for (std::size_t i = 0; i < kAbreast; ++i) {
-    lows[i] = *low;
-    highs[i] = *high;
-  }
-  std::size_t i = 0;
-  for (; i + kAbreast <= n; i += kAbreast) range_each(x + i, kAbreast, lows, highs);
-  range_each(x + i, n - i, lows, highs);
-#pragma GCC unroll 6
-  for (std::size_t half = kAbreast / 2; half > 0; half /= 2) {
-    for (std::size_t l = 0; l < half; ++l) {
-      lows[l] = lows[l + half] < lows[l] ? lows[l + half] : lows[l];
-      highs[l] = highs[l + half] > highs[l] ? highs[l + half] : highs[l];
-    }
-  }
-  *low = lows[0];
-  *high = highs[0];
-}
-
 void join_pairs(const float* ACCEL_ROW low, const float* ACCEL_ROW high, std::size_t pairs,
                 float* ACCEL_ROW to_low, float* ACCEL_ROW to_high) {
   for (std::size_t i = 0; i < pairs; ++i) {
@@ -91,18 +71,11 @@ void finite_ends(const float* ACCEL_ROW x, std::size_t n, float* ACCEL_ROW low,
   }
 }
 
-// All groups at once: neighbours are joined until what is left of a group is odd.
-void range_groups(const float* x, std::size_t groups, std::size_t size, float* low, float* high) {
+// Groups of any size, kTile elements in all: neighbours are joined until what is left is odd.
+void range_groups_by_pairs(const float* x, std::size_t groups, std::size_t size, float* low,
+                           float* high) {
   std::size_t odd = size;
   while (odd % 2 == 0 && odd > 0) odd /= 2;
-  if (size >= 256 || odd > 15) {
-    for (std::size_t g = 0; g < groups; ++g, x += size) {
-      low[g] = accel_of_bits(0x7F800000u);
-      high[g] = accel_of_bits(0xFF800000u);
-      range_of_all(x, size, low + g, high + g);
-    }
-    return;
-  }
   alignas(64) float lows[2][kTile], highs[2][kTile];
   int at = 0;
   finite_ends(x, groups * size, lows[0], highs[0]);
@@ -124,6 +97,95 @@ void range_groups(const float* x, std::size_t groups, std::size_t size, float* l
     low[g] = least;
     high[g] = most;
   }
+}
+
+// As many floats as a register holds.
+constexpr int kLanes = ACCEL_ROW_LANES;
+typedef float Lanes __attribute__((vector_size(kLanes * 4)));
+typedef int LaneNumbers __attribute__((vector_size(kLanes * 4)));
+
+template <int By>
+ACCEL_ROW_INLINE void rotate_lanes(const Lanes& v, Lanes* out) {
+#ifdef __clang__
+  for (int i = 0; i < kLanes; ++i) (*out)[i] = v[(i + By) % kLanes];
+#else
+  LaneNumbers from{};
+  for (int i = 0; i < kLanes; ++i) from[i] = (i + By) % kLanes;
+  *out = __builtin_shuffle(v, from);
+#endif
+}
+
+// Joins the halves of two registers, and those of the halves.
+template <int Half>
+ACCEL_ROW_INLINE void join_lanes(Lanes* least, Lanes* most) {
+  if constexpr (Half > 0) {
+    Lanes v, w;
+    rotate_lanes<Half>(*least, &v);
+    rotate_lanes<Half>(*most, &w);
+    *least = v < *least ? v : *least;
+    *most = w > *most ? w : *most;
+    join_lanes<Half / 2>(least, most);
+  }
+}
+
+// Groups of whole Lanes. NaN compares false and is passed over; false if there are infinities, which
+// are not.
+bool range_groups_of_lanes(const float* ACCEL_ROW x, std::size_t groups, std::size_t size,
+                           float* ACCEL_ROW low, float* ACCEL_ROW high) {
+  const float none = accel_of_bits(0x7F800000u);
+  const Lanes nothing = Lanes{} + none;
+  bool infinite = false;
+  for (std::size_t g = 0; g < groups; ++g) {
+    Lanes least = nothing, most = -nothing, least2 = nothing, most2 = -nothing, v, w;
+    std::size_t i = 0;
+    for (; i + 2 * kLanes <= size; i += 2 * kLanes) {
+      std::memcpy(&v, x + i, sizeof v);
+      std::memcpy(&w, x + i + kLanes, sizeof w);
+      least = v < least ? v : least;
+      most = v > most ? v : most;
+      least2 = w < least2 ? w : least2;
+      most2 = w > most2 ? w : most2;
+    }
+    if (i < size) {
+      std::memcpy(&v, x + i, sizeof v);
+      least = v < least ? v : least;
+      most = v > most ? v : most;
+    }
+    least = least2 < least ? least2 : least;
+    most = most2 > most ? most2 : most;
+    join_lanes<kLanes / 2>(&least, &most);
+    low[g] = least[0];
+    high[g] = most[0];
+    infinite |= low[g] == -none || high[g] == none;
+    x += size;
+  }
+  return !infinite;
+}
+
+void range_of_all(const float* x, std::size_t n, float* low, float* high) {
+  const std::size_t whole = n - n % kLanes;
+  float least, most;
+  std::size_t i = whole;
+  if (whole > 0 && range_groups_of_lanes(x, 1, whole, &least, &most)) {
+    *low = least < *low ? least : *low;
+    *high = most > *high ? most : *high;
+  } else {
+    i = 0;
+  }
+  for (; i < n; ++i) range_each(x + i, 1, low, high);
+}
+
+void range_groups(const float* x, std::size_t groups, std::size_t size, float* low, float* high) {
+  if (size % kLanes == 0 && range_groups_of_lanes(x, groups, size, low, high)) return;
+  if (size > 64 && size % 16 != 0) {
+    for (std::size_t g = 0; g < groups; ++g, x += size) {
+      low[g] = accel_of_bits(0x7F800000u);
+      high[g] = accel_of_bits(0xFF800000u);
+      range_of_all(x, size, low + g, high + g);
+    }
+    return;
+  }
+  range_groups_by_pairs(x, groups, size, low, high);
 }
 
 void spread(const float* ACCEL_ROW values, std::size_t groups, std::size_t size,
@@ -259,4 +321,5 @@ constexpr RowKernels table(const char* name) {
   return rows;
 }
 
+#undef ACCEL_ROW_INLINE
 #undef ACCEL_ROW

@@ -1,5 +1,5 @@
-// Arithmetic on rows of contiguous elements, once for each instruction set. All give the same bits:
-// IEEE float32, one rounding an operation, no fused multiply-add.
+// Arithmetic on rows of contiguous elements, once for each instruction set. All give the same bits,
+// but for the payload of NaN: IEEE float32, one rounding an operation, no fused multiply-add.
 //
 // Drivers stage rows through a buffer of up to kTile floats: load, compute, store.
 #pragma once

@@ -17,6 +17,7 @@
 
 namespace accel_cpu::numeric {
 namespace {
+#define ACCEL_ROW_LANES 16
 #include "row_loops.hpp"
 
 // The processor's own conversions, several times as fast as the loops; NaNs and infinities, which

@@ -6,6 +6,7 @@
 
 namespace accel_cpu::numeric {
 namespace {
+#define ACCEL_ROW_LANES 4
 #include "row_loops.hpp"
 constexpr RowKernels kRows = table("portable");
 }  // namespace
