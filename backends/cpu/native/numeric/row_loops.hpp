@@ -225,6 +225,53 @@ void load_codes(const std::uint8_t* ACCEL_ROW from, std::size_t n, bool is_signe
   }
 }
 
+template <bool Each, bool Shifted>
+void encode_row(const float* ACCEL_ROW x, std::size_t n, const float* ACCEL_ROW scales,
+                const float* ACCEL_ROW offsets, int zero, int lowest, int highest,
+                std::uint8_t* ACCEL_ROW to) {
+  const float scale = scales[0], offset = Shifted ? offsets[0] : 0.0f;
+  for (std::size_t i = 0; i < n; ++i) {
+    const float shifted = Shifted ? x[i] - (Each ? offsets[i] : offset) : x[i];
+    to[i] = static_cast<std::uint8_t>(
+        accel_to_code(shifted / (Each ? scales[i] : scale), zero, lowest, highest));
+  }
+}
+
+void encode(const float* x, std::size_t n, const float* scales, const float* offsets, bool each,
+            int zero, int lowest, int highest, std::uint8_t* to) {
+  if (n == 0) return;
+  const auto row = each ? (offsets != nullptr ? encode_row<true, true> : encode_row<true, false>)
+                        : (offsets != nullptr ? encode_row<false, true> : encode_row<false, false>);
+  row(x, n, scales, offsets, zero, lowest, highest, to);
+}
+
+template <class Byte, bool Each, bool Shifted>
+void decode_row(const std::uint8_t* from, std::size_t n, int zero, const float* ACCEL_ROW scales,
+                const float* ACCEL_ROW offsets, float* ACCEL_ROW to) {
+  const auto* ACCEL_ROW codes = reinterpret_cast<const Byte*>(from);
+  const float scale = scales[0], offset = Shifted ? offsets[0] : 0.0f;
+  for (std::size_t i = 0; i < n; ++i) {
+    const float scaled = static_cast<float>(codes[i] - zero) * (Each ? scales[i] : scale);
+    to[i] = Shifted ? scaled + (Each ? offsets[i] : offset) : scaled;
+  }
+}
+
+template <class Byte>
+void decode_bytes(const std::uint8_t* from, std::size_t n, int zero, const float* scales,
+                  const float* offsets, bool each, float* to) {
+  const auto row =
+      each ? (offsets != nullptr ? decode_row<Byte, true, true> : decode_row<Byte, true, false>)
+           : (offsets != nullptr ? decode_row<Byte, false, true> : decode_row<Byte, false, false>);
+  row(from, n, zero, scales, offsets, to);
+}
+
+void decode(const std::uint8_t* from, std::size_t n, bool is_signed, int zero, const float* scales,
+            const float* offsets, bool each, float* to) {
+  if (n == 0) return;
+  const auto bytes = is_signed ? decode_bytes<std::int8_t> : decode_bytes<std::uint8_t>;
+  bytes(from, n, zero, scales, offsets, each, to);
+}
+
 void pack4(const std::uint8_t* ACCEL_ROW codes, std::size_t bytes, std::uint8_t* ACCEL_ROW to) {
   for (std::size_t i = 0; i < bytes; ++i) {
     to[i] = static_cast<std::uint8_t>((codes[2 * i] & 15) | codes[2 * i + 1] << 4);
@@ -304,6 +351,8 @@ constexpr RowKernels table(const char* name) {
       spread,
       store_codes,
       load_codes,
+      encode,
+      decode,
       pack4,
       unpack4,
       rotate_halves,

@@ -53,6 +53,13 @@ struct RowKernels {
   // to[i] = code - zero
   void (*load_codes)(const std::uint8_t* from, std::size_t n, bool is_signed, int zero, float* to);
 
+  // The same with scales and offsets: for each element, or one for all (`each` false); no offsets if
+  // null. To the code of (x[i] - offset) / scale, and to (code - zero) * scale + offset.
+  void (*encode)(const float* x, std::size_t n, const float* scales, const float* offsets, bool each,
+                 int zero, int lowest, int highest, std::uint8_t* to);
+  void (*decode)(const std::uint8_t* from, std::size_t n, bool is_signed, int zero,
+                 const float* scales, const float* offsets, bool each, float* to);
+
   // Codes two to a byte, the even one in the low four bits; back with their sign.
   void (*pack4)(const std::uint8_t* codes, std::size_t bytes, std::uint8_t* to);
   void (*unpack4)(const std::uint8_t* from, std::size_t bytes, std::uint8_t* codes);

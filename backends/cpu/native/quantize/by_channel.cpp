@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "../runtime/parallel.hpp"
+#include "coding.hpp"
 #include "elements.hpp"
 #include "scale.hpp"
 #include "split.hpp"
@@ -15,11 +16,12 @@ using numeric::rows;
 
 constexpr auto kWidth = static_cast<std::int64_t>(kTile);
 
-// Channels [first, first + n) of one index of the outer axes.
+// Channels [first, first + n) of one index of the outer axes. `rows` tokens make one tile.
 struct Column {
   const Problem& problem;
   char *values, *codes, *scales, *offsets;  // of the first channel
   std::size_t n;
+  std::int64_t rows;
 };
 
 Column column(const Problem& problem, const Walk& at, std::int64_t first) {
@@ -29,16 +31,44 @@ Column column(const Problem& problem, const Walk& at, std::int64_t first) {
           at.at(kCodes) + code_offset(problem.spec, first, steps[kCodes]),
           at.at(kScales) + first * steps[kScales],
           at.at(kOffsets) + first * steps[kOffsets],
-          static_cast<std::size_t>(std::min(kWidth, problem.channels.extent - first))};
+          static_cast<std::size_t>(std::min(kWidth, problem.channels.extent - first)),
+          rows_in_tile(problem)};
 }
 
-void widen(const Column& c, std::int64_t begin, std::int64_t end, float* low, float* high) {
-  alignas(64) float tile[kTile];
+// Asks for the next tile while this one is worked on: where columns are narrower than rows, the
+// processor does not see what comes next.
+void prefetch(const Column& c, const char* from) {
+  const std::int64_t step = c.problem.channels.step[kValues];
+  if (c.rows > 1 || step > 8) return;
+  const std::int64_t bytes = step * static_cast<std::int64_t>(c.n);
+  for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
+}
+
+// Calls body(token, values, number of them) for tiles of tokens [begin, end).
+template <class Body>
+void for_each_tile(const Column& c, std::int64_t begin, std::int64_t end, float* buffer,
+                   Body body) {
   const Problem& p = c.problem;
-  for (std::int64_t t = begin; t < end; ++t) {
-    load_values(p.values, c.values + t * p.tokens.step[kValues], p.channels.step[kValues], c.n,
-                tile);
-    rows().range_each(tile, c.n, low, high);
+  for (std::int64_t t = begin; t < end; t += c.rows) {
+    const std::size_t n = c.n * static_cast<std::size_t>(std::min(c.rows, end - t));
+    const char* const from = c.values + t * p.tokens.step[kValues];
+    const float* x = load_values(p.values, from, p.channels.step[kValues], n, buffer);
+    prefetch(c, from + p.tokens.step[kValues]);
+    body(t, x, n);
+  }
+}
+
+// The ranges of tokens [begin, end). Both arrays hold a tile, of which the first n are the result.
+void find_ranges(const Column& c, std::int64_t begin, std::int64_t end, float* low, float* high) {
+  alignas(64) float buffer[kTile];
+  std::fill_n(low, kTile, Range().low);
+  std::fill_n(high, kTile, Range().high);
+  for_each_tile(c, begin, end, buffer, [&](std::int64_t, const float* x, std::size_t n) {
+    rows().range_each(x, n, low, high);
+  });
+  for (std::size_t i = c.n; i < c.n * static_cast<std::size_t>(c.rows); ++i) {
+    low[i % c.n] = std::min(low[i % c.n], low[i]);
+    high[i % c.n] = std::max(high[i % c.n], high[i]);
   }
 }
 
@@ -53,22 +83,24 @@ void finish(const Column& c, float* low, float* high) {
   std::copy_n(offsets, c.n, high);
 }
 
-void encode(const Column& c, std::int64_t begin, std::int64_t end, const float* scales,
-            const float* offsets) {
-  alignas(64) float tile[kTile];
-  const Problem& p = c.problem;
-  for (std::int64_t t = begin; t < end; ++t) {
-    load_values(p.values, c.values + t * p.tokens.step[kValues], p.channels.step[kValues], c.n,
-                tile);
-    if (!p.spec.symmetric) rows().subtract_each(tile, c.n, offsets);
-    rows().divide_each(tile, c.n, scales);
-    store_codes(p.spec, tile, c.n, c.codes + t * p.tokens.step[kCodes], p.channels.step[kCodes]);
+// The codes of tokens [begin, end).
+void write_codes(const Column& c, std::int64_t begin, std::int64_t end, const float* scales,
+                 const float* offsets) {
+  alignas(64) float buffer[kTile], all_scales[kTile], all_offsets[kTile];
+  alignas(64) std::uint8_t bytes[kTile];
+  for (std::size_t r = 0; r < static_cast<std::size_t>(c.rows); ++r) {
+    std::copy_n(scales, c.n, all_scales + r * c.n);
+    std::copy_n(offsets, c.n, all_offsets + r * c.n);
   }
-}
-
-void clear(float* low, float* high, std::int64_t n) {
-  std::fill_n(low, n, Range().low);
-  std::fill_n(high, n, Range().high);
+  const Problem& p = c.problem;
+  const std::int64_t step = p.channels.step[kCodes];
+  const TileScales by{all_scales, p.spec.symmetric ? nullptr : all_offsets, 1, 1};
+  for_each_tile(c, begin, end, buffer, [&](std::int64_t t, const float* x, std::size_t n) {
+    char* const to = c.codes + t * p.tokens.step[kCodes];
+    std::uint8_t* const codes = place_codes(p.spec, to, step, bytes);
+    encode(p.spec, x, n, by, buffer, codes);
+    store_codes(p.spec, codes, n, to, step);
+  });
 }
 
 std::int64_t columns_of(const Problem& problem) {
@@ -87,10 +119,9 @@ void by_columns(const Problem& problem) {
         for (auto i = static_cast<std::int64_t>(begin); i < static_cast<std::int64_t>(end); ++i) {
           const Walk at(problem.outer, problem.base, i / columns);
           const Column c = column(problem, at, i % columns * kWidth);
-          clear(low, high, kWidth);
-          widen(c, 0, problem.tokens.extent, low, high);
+          find_ranges(c, 0, problem.tokens.extent, low, high);
           finish(c, low, high);
-          encode(c, 0, problem.tokens.extent, low, high);
+          write_codes(c, 0, problem.tokens.extent, low, high);
         }
       });
 }
@@ -117,8 +148,10 @@ void by_parts(const Problem& problem) {
   };
   for_parts([&](const Column& c, std::int64_t, std::int64_t, std::int64_t begin, std::int64_t end,
                 std::int64_t index) {
-    clear(&lows[index], &highs[index], static_cast<std::int64_t>(c.n));
-    widen(c, begin, end, &lows[index], &highs[index]);
+    alignas(64) float low[kTile], high[kTile];
+    find_ranges(c, begin, end, low, high);
+    std::copy_n(low, c.n, &lows[index]);
+    std::copy_n(high, c.n, &highs[index]);
   });
   for (std::int64_t o = 0; o < outer; ++o) {
     const Walk at(problem.outer, problem.base, o);
@@ -136,7 +169,7 @@ void by_parts(const Problem& problem) {
   for_parts([&](const Column& c, std::int64_t o, std::int64_t first, std::int64_t begin,
                 std::int64_t end, std::int64_t) {
     const std::int64_t index = o * parts * channels + first;
-    encode(c, begin, end, &lows[index], &highs[index]);
+    write_codes(c, begin, end, &lows[index], &highs[index]);
   });
 }
 

@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "../runtime/parallel.hpp"
+#include "coding.hpp"
 #include "elements.hpp"
-#include "groups.hpp"
 #include "scale.hpp"
 #include "split.hpp"
 
@@ -15,114 +15,112 @@ using numeric::rows;
 
 constexpr auto kWidth = static_cast<std::int64_t>(kTile);
 
-struct Row {
-  char *values, *codes, *scales, *offsets;
-};
+class RowQuantizer {
+ public:
+  explicit RowQuantizer(const Problem& problem) : p_(problem), whole_(whole_groups(problem)) {}
 
-void write_scales(const Problem& problem, const Row& row, std::int64_t first, std::size_t n,
-                  const float* scales, const float* offsets) {
-  const auto& steps = problem.channels.step;
-  write_floats(scales, n, row.scales + first * steps[kScales], steps[kScales]);
-  if (problem.spec.symmetric) return;
-  write_floats(offsets, n, row.offsets + first * steps[kOffsets], steps[kOffsets]);
-}
-
-void load(const Problem& problem, const Row& row, std::int64_t first, std::size_t n, float* tile) {
-  const std::int64_t step = problem.channels.step[kValues];
-  load_values(problem.values, row.values + first * step, step, n, tile);
-}
-
-void divide_and_store(const Problem& problem, const Row& row, std::int64_t first, std::size_t n,
-                      const TileGroups& groups, float* tile) {
-  divide_groups(groups, tile, n);
-  const std::int64_t step = problem.channels.step[kCodes];
-  store_codes(problem.spec, tile, n, row.codes + code_offset(problem.spec, first, step), step);
-}
-
-// Channels in whole groups that a tile takes, a whole number of bytes of packed codes; 0 if none.
-std::int64_t whole_groups(const Problem& problem) {
-  const std::int64_t size = problem.group();
-  std::int64_t groups = size == 0 ? 0 : kWidth / size;
-  if (problem.spec.is_packed() && size % 2 != 0) groups -= groups % 2;
-  return groups * size;
-}
-
-// Every value is read once.
-void by_whole_groups(const Problem& problem, const Row& row, std::int64_t width) {
-  alignas(64) float tile[kTile], low[kTile], high[kTile], scales[kTile], offsets[kTile];
-  const std::int64_t channels = problem.channels.extent, size = problem.group();
-  const float* const used_offsets = problem.spec.symmetric ? nullptr : offsets;
-  const auto whole = static_cast<std::size_t>(size);
-  for (std::int64_t first = 0; first < channels; first += width) {
-    const auto n = static_cast<std::size_t>(std::min(width, channels - first));
-    load(problem, row, first, n, tile);
-    rows().range_groups(tile, n / whole, whole, low, high);
-    scales_of(problem.spec, low, high, n / whole, scales, offsets);
-    write_scales(problem, row, first / size, n / whole, scales, offsets);
-    divide_and_store(problem, row, first, n, {scales, used_offsets, whole, whole}, tile);
-  }
-}
-
-// Groups wider than a tile: first the ranges, then the codes.
-void by_parts(const Problem& problem, const Row& row) {
-  alignas(64) float tile[kTile];
-  const std::int64_t channels = problem.channels.extent, size = problem.group();
-  const auto& steps = problem.channels.step;
-  for (std::int64_t start = 0, group = 0; start < channels; start += size, ++group) {
-    Range range;
-    for (std::int64_t first = start; first < start + size; first += kWidth) {
-      const auto n = static_cast<std::size_t>(std::min(kWidth, start + size - first));
-      load(problem, row, first, n, tile);
-      rows().range(tile, n, &range.low, &range.high);
+  void run(const Walk& row) {
+    if (p_.channels.extent == 0) {  // a token without channels still has a scale
+      *scales_ = 1.0f;
+      *offsets_ = 0.0f;
+      write_scales(row, 0, 1);
+    } else if (whole_ > 0) {
+      by_whole_groups(row);
+    } else {
+      by_parts(row);
     }
-    float scale, offset;
-    scales_of(problem.spec, &range.low, &range.high, 1, &scale, &offset);
-    write_scales(problem, row, group, 1, &scale, &offset);
   }
-  for (std::int64_t first = 0; first < channels; first += kWidth) {
-    const auto n = static_cast<std::size_t>(std::min(kWidth, channels - first));
-    load(problem, row, first, n, tile);
-    // Groups wider than half a tile: no more than three have a part in it.
-    float scales[3], offsets[3] = {};
-    const std::int64_t group = first / size, last = (first + static_cast<std::int64_t>(n) - 1) / size;
-    for (std::int64_t g = group; g <= last; ++g) {
-      scales[g - group] = read_float(row.scales + g * steps[kScales]);
-      if (!problem.spec.symmetric) {
-        offsets[g - group] = read_float(row.offsets + g * steps[kOffsets]);
+
+ private:
+  // Channels in whole groups that a tile takes, a whole number of bytes of packed codes; 0 if none.
+  static std::int64_t whole_groups(const Problem& problem) {
+    const std::int64_t size = problem.group();
+    std::int64_t groups = size == 0 ? 0 : kWidth / size;
+    if (problem.spec.is_packed() && size % 2 != 0) groups -= groups % 2;
+    return groups * size;
+  }
+
+  // Every value is read once.
+  void by_whole_groups(const Walk& row) {
+    const auto size = static_cast<std::size_t>(p_.group());
+    for (std::int64_t first = 0; first < p_.channels.extent; first += whole_) {
+      const auto n = static_cast<std::size_t>(std::min(whole_, p_.channels.extent - first));
+      const float* x = load(row, first, n);
+      rows().range_groups(x, n / size, size, low_, high_);
+      scales_of(p_.spec, low_, high_, n / size, scales_, offsets_);
+      write_scales(row, first / p_.group(), n / size);
+      store(row, first, n, x, size);
+    }
+  }
+
+  // Groups wider than a tile: first the ranges, then the codes.
+  void by_parts(const Walk& row) {
+    const std::int64_t channels = p_.channels.extent, size = p_.group();
+    for (std::int64_t start = 0, group = 0; start < channels; start += size, ++group) {
+      Range range;
+      for (std::int64_t first = start; first < start + size; first += kWidth) {
+        const auto n = static_cast<std::size_t>(std::min(kWidth, start + size - first));
+        rows().range(load(row, first, n), n, &range.low, &range.high);
       }
+      scales_of(p_.spec, &range.low, &range.high, 1, scales_, offsets_);
+      write_scales(row, group, 1);
     }
-    const auto left = static_cast<std::size_t>((group + 1) * size - first);
-    divide_and_store(problem, row, first, n,
-                     {scales, problem.spec.symmetric ? nullptr : offsets,
-                      static_cast<std::size_t>(size), left},
-                     tile);
+    for (std::int64_t first = 0; first < channels; first += kWidth) {
+      const auto n = static_cast<std::size_t>(std::min(kWidth, channels - first));
+      const float* x = load(row, first, n);
+      const std::int64_t begin = first / size;
+      const std::int64_t end = (first + static_cast<std::int64_t>(n) - 1) / size;
+      for (std::int64_t g = begin; g <= end; ++g) {
+        scales_[g - begin] = read_float(row.at(kScales) + g * p_.channels.step[kScales]);
+        if (!p_.spec.symmetric) {
+          offsets_[g - begin] = read_float(row.at(kOffsets) + g * p_.channels.step[kOffsets]);
+        }
+      }
+      store(row, first, n, x, static_cast<std::size_t>((begin + 1) * size - first));
+    }
   }
-}
+
+  const float* load(const Walk& row, std::int64_t first, std::size_t n) {
+    const std::int64_t step = p_.channels.step[kValues];
+    return load_values(p_.values, row.at(kValues) + first * step, step, n, tile_);
+  }
+
+  void write_scales(const Walk& row, std::int64_t first, std::size_t n) {
+    const auto& steps = p_.channels.step;
+    write_floats(scales_, n, row.at(kScales) + first * steps[kScales], steps[kScales]);
+    if (p_.spec.symmetric) return;
+    write_floats(offsets_, n, row.at(kOffsets) + first * steps[kOffsets], steps[kOffsets]);
+  }
+
+  // `left` channels belong to the first group in scales_ and offsets_.
+  void store(const Walk& row, std::int64_t first, std::size_t n, const float* x,
+             std::size_t left) {
+    const std::int64_t step = p_.channels.step[kCodes];
+    char* const to = row.at(kCodes) + code_offset(p_.spec, first, step);
+    std::uint8_t* const codes = place_codes(p_.spec, to, step, codes_);
+    const float* const offsets = p_.spec.symmetric ? nullptr : offsets_;
+    encode(p_.spec, x, n, {scales_, offsets, static_cast<std::size_t>(p_.group()), left}, tile_,
+           codes);
+    store_codes(p_.spec, codes, n, to, step);
+  }
+
+  const Problem& p_;
+  const std::int64_t whole_;
+  alignas(64) float tile_[kTile], low_[kTile], high_[kTile], scales_[kTile], offsets_[kTile];
+  alignas(64) std::uint8_t codes_[kTile];
+};
 
 }  // namespace
 
 void quantize_by_token(const Problem& problem) {
+  if (problem.channels.extent == 0 && problem.spec.axis == Axis::Group) return;  // no groups
   const std::vector<Dim> dims = row_dims(problem);
-  const std::int64_t width = whole_groups(problem);
   const std::int64_t count = problem.outer_count() * problem.tokens.extent;
-  // Without channels a token still has a scale, and a group does not exist.
-  const bool nothing = problem.channels.extent == 0;
-  if (nothing && problem.spec.axis == Axis::Group) return;
   parallel_for(static_cast<std::size_t>(count), rows_of_grain(problem),
                [&](std::size_t begin, std::size_t end) {
+                 RowQuantizer quantizer(problem);
                  Walk walk(dims, problem.base, static_cast<std::int64_t>(begin));
-                 for (std::size_t i = begin; i < end; ++i, walk.next()) {
-                   const Row row{walk.at(kValues), walk.at(kCodes), walk.at(kScales),
-                                 walk.at(kOffsets)};
-                   if (nothing) {
-                     const float scale = 1.0f, offset = 0.0f;
-                     write_scales(problem, row, 0, 1, &scale, &offset);
-                   } else if (width > 0) {
-                     by_whole_groups(problem, row, width);
-                   } else {
-                     by_parts(problem, row);
-                   }
-                 }
+                 for (std::size_t i = begin; i < end; ++i, walk.next()) quantizer.run(walk);
                });
 }
 

@@ -19,24 +19,37 @@ void scatter(const void* from, std::size_t n, char* to, std::int64_t step) {
   for (std::size_t i = 0; i < n; ++i, to += step) std::memcpy(to, source + i, sizeof(Element));
 }
 
-Kind float_kind(const Spec& spec) { return spec.code == Code::E4M3 ? Kind::E4M3 : Kind::E5M2; }
+bool are_floats(Kind kind, const char* at, std::int64_t step) {
+  return kind == Kind::F32 && step == sizeof(float) &&
+         reinterpret_cast<std::uintptr_t>(at) % alignof(float) == 0;
+}
+
+bool are_bytes(const Spec& spec, std::int64_t step) { return !spec.is_packed() && step == 1; }
 
 }  // namespace
 
-void load_values(Kind kind, const char* from, std::int64_t step, std::size_t n, float* to) {
+const float* load_values(Kind kind, const char* from, std::int64_t step, std::size_t n,
+                         float* buffer) {
+  if (are_floats(kind, from, step)) return reinterpret_cast<const float*>(from);
   const auto size = numeric::size_of(kind);
   if (step == static_cast<std::int64_t>(size)) {
-    rows().load[static_cast<int>(kind)](from, n, to);
+    rows().load[static_cast<int>(kind)](from, n, buffer);
   } else if (size == 4) {
-    gather<std::uint32_t>(from, step, n, to);
+    gather<std::uint32_t>(from, step, n, buffer);
   } else {
     alignas(64) std::uint16_t tile[kTile];
     gather<std::uint16_t>(from, step, n, tile);
-    rows().load[static_cast<int>(kind)](tile, n, to);
+    rows().load[static_cast<int>(kind)](tile, n, buffer);
   }
+  return buffer;
+}
+
+float* place_values(Kind kind, char* to, std::int64_t step, float* buffer) {
+  return are_floats(kind, to, step) ? reinterpret_cast<float*>(to) : buffer;
 }
 
 void store_values(Kind kind, const float* from, std::size_t n, char* to, std::int64_t step) {
+  if (reinterpret_cast<const char*>(from) == to) return;
   const auto size = numeric::size_of(kind);
   if (step == static_cast<std::int64_t>(size)) {
     rows().store[static_cast<int>(kind)](from, n, to);
@@ -49,46 +62,30 @@ void store_values(Kind kind, const float* from, std::size_t n, char* to, std::in
   }
 }
 
-void load_codes(const Spec& spec, const char* from, std::int64_t step, std::size_t n, float* to) {
-  alignas(64) std::uint8_t tile[kTile];
+const std::uint8_t* load_codes(const Spec& spec, const char* from, std::int64_t step, std::size_t n,
+                               std::uint8_t* buffer) {
   const auto* codes = reinterpret_cast<const std::uint8_t*>(from);
+  if (are_bytes(spec, step)) return codes;
   if (spec.is_packed()) {
-    rows().unpack4(codes, n / 2, tile);
-    codes = tile;
-  } else if (step != 1) {
-    gather<std::uint8_t>(from, step, n, tile);
-    codes = tile;
-  }
-  if (spec.is_float()) {
-    rows().load[static_cast<int>(float_kind(spec))](codes, n, to);
+    rows().unpack4(codes, n / 2, buffer);
   } else {
-    rows().load_codes(codes, n, spec.code != Code::U8, spec.zero, to);
+    gather<std::uint8_t>(from, step, n, buffer);
   }
-}
-
-void store_codes(const Spec& spec, const float* from, std::size_t n, char* to, std::int64_t step) {
-  alignas(64) std::uint8_t tile[kTile];
-  const bool direct = !spec.is_packed() && step == 1;
-  auto* codes = direct ? reinterpret_cast<std::uint8_t*>(to) : tile;
-  if (spec.is_float()) {
-    rows().store[static_cast<int>(float_kind(spec))](from, n, codes);
-  } else {
-    rows().store_codes(from, n, spec.zero, spec.lowest, spec.highest, codes);
-  }
-  if (direct) return;
-  if (spec.is_packed()) {
-    rows().pack4(tile, n / 2, reinterpret_cast<std::uint8_t*>(to));
-  } else {
-    scatter<std::uint8_t>(tile, n, to, step);
-  }
-}
-
-const float* float_row(const char* from, std::int64_t step, std::size_t n, float* buffer) {
-  const bool usable = step == sizeof(float) &&
-                      reinterpret_cast<std::uintptr_t>(from) % alignof(float) == 0;
-  if (usable) return reinterpret_cast<const float*>(from);
-  gather<std::uint32_t>(from, step, n, buffer);
   return buffer;
+}
+
+std::uint8_t* place_codes(const Spec& spec, char* to, std::int64_t step, std::uint8_t* buffer) {
+  return are_bytes(spec, step) ? reinterpret_cast<std::uint8_t*>(to) : buffer;
+}
+
+void store_codes(const Spec& spec, const std::uint8_t* from, std::size_t n, char* to,
+                 std::int64_t step) {
+  if (are_bytes(spec, step)) return;  // made in place
+  if (spec.is_packed()) {
+    rows().pack4(from, n / 2, reinterpret_cast<std::uint8_t*>(to));
+  } else {
+    scatter<std::uint8_t>(from, n, to, step);
+  }
 }
 
 }  // namespace accel_cpu::quantize

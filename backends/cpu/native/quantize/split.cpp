@@ -50,19 +50,22 @@ std::size_t rows_of_grain(const Problem& problem) {
       std::max<std::int64_t>(1, kGrainElements / (problem.channels.extent + 32)));
 }
 
+std::int64_t rows_in_tile(const Problem& problem) {
+  const std::int64_t n = problem.channels.extent, most = static_cast<std::int64_t>(numeric::kTile);
+  return n == 0 || n > most / 2 || !rows_adjoin(problem) ? 1 : most / n;
+}
+
 Joined join_short_rows(const Problem& problem) {
   Joined made{problem, problem, problem.channels.extent};
   made.rest.tokens.extent = 0;
-  const std::int64_t n = problem.channels.extent;
-  if (n == 0 || n > static_cast<std::int64_t>(numeric::kTile) / 2) return made;
   std::vector<Dim> dims = row_dims(problem);
   if (dims.empty()) return made;
   Problem flat = problem;
   flat.tokens = dims.back();
   dims.pop_back();
   flat.outer = std::move(dims);
-  if (!rows_adjoin(flat)) return made;
-  const std::int64_t each = static_cast<std::int64_t>(numeric::kTile) / n;
+  const std::int64_t each = rows_in_tile(flat);
+  if (each == 1) return made;
   const std::int64_t whole = flat.tokens.extent / each, left = flat.tokens.extent % each;
   made.most = joined(flat, each, whole);
   made.rest = joined(flat, std::max<std::int64_t>(left, 1), left > 0 ? 1 : 0);

@@ -14,10 +14,12 @@ std::vector<Dim> row_dims(const Problem& problem);
 // Rows that are worth a thread.
 std::size_t rows_of_grain(const Problem& problem);
 
-// The same work with longer rows, where short ones lie one after another, so that a tile takes
-// several: those that fill such rows, and the rest (without tokens if there is none). Scales for
-// each token become scales for groups of channels; scales for channels repeat every `period`
-// channels of a row, which step by 0 from row to row.
+// Rows that a tile takes together: more than one if they are short, and lie one after another.
+std::int64_t rows_in_tile(const Problem& problem);
+
+// The same work with longer rows, each a tile of rows_in_tile(): those that fill tiles, and the rest
+// (without tokens if there is none). Scales for each token become scales for groups of channels;
+// scales for channels repeat every `period` channels of a row.
 struct Joined {
   Problem most, rest;
   std::int64_t period = 0;  // the channels as they were
