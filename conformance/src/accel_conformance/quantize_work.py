@@ -18,6 +18,7 @@ from accel.kv import QuantSpec
 
 from .byte_compare import assert_same_bytes, host_copy, random_bytes
 from .guards import Guards
+from .one_thread import one_thread
 from .quantize_expected import expect_dequantized, expect_quantized
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Operand:
         """It must hold these; the gaps must stay as they are."""
         self._over(self.expected).copy_(values)
 
+    @one_thread()
     def check(self) -> None:
         """Fail unless every byte is as expected; in ``out`` any NaN is as good as another."""
         got = host_copy(self.raw)
@@ -120,6 +122,7 @@ class QuantCall:
         method = kernels.dequantize if self.back else kernels.quantize
         method(**self.tensors(), spec=self.spec, stream=stream)  # type: ignore[arg-type]
 
+    @one_thread()
     def expect(self) -> None:
         """Work out the result for what the inputs hold now."""
         given = {o.name: host_copy(o.view) for o in self.inputs}

@@ -41,7 +41,7 @@ struct RowKernels {
   void (*range)(const float* x, std::size_t n, float* low, float* high);
   void (*range_each)(const float* x, std::size_t n, float* low, float* high);
 
-  // Neighbouring groups of `size` elements, kTile in all at most. The range of each group's finite
+  // Neighbouring groups of `size` elements, one group or kTile elements at most. The range of each group's finite
   // values (+inf, -inf without any), and values[i] to all of group i.
   void (*range_groups)(const float* x, std::size_t groups, std::size_t size, float* low,
                        float* high);

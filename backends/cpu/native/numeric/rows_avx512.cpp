@@ -4,6 +4,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <accel/kv_number.h>
+#include <cpuid.h>
 #include <immintrin.h>
 
 #include <cstring>
@@ -52,13 +53,42 @@ void store_f16(const float* from, std::size_t n, void* to) {
   store_row<accel_u16, accel_to_f16>(from + i, n - i, target + i);
 }
 
+// Of AVX512_BF16 (Cooper Lake, Zen 4 and later). The instruction takes subnormal numbers for zero:
+// rows that have some go the other way.
+__attribute__((target("avx512bf16"))) void store_bf16(const float* from, std::size_t n, void* to) {
+  constexpr int kSubnormal = 0x20;
+  auto* target = static_cast<accel_u16*>(to);
+  std::size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    const __m512 low = _mm512_loadu_ps(from + i), high = _mm512_loadu_ps(from + i + 16);
+    if ((_mm512_fpclass_ps_mask(low, kSubnormal) | _mm512_fpclass_ps_mask(high, kSubnormal)) != 0) {
+      store_row<accel_u16, accel_to_bf16>(from + i, 32, target + i);
+    } else {
+      const __m512bh both = _mm512_cvtne2ps_pbh(high, low);
+      std::memcpy(target + i, &both, sizeof both);
+    }
+  }
+  store_row<accel_u16, accel_to_bf16>(from + i, n - i, target + i);
+}
+
+// CPUID 7.1, EAX bit 5.
+bool has_bf16() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1) != 0;
+}
+
 constexpr RowKernels kRows = with_f16(table("avx512"), load_f16, store_f16);
 }  // namespace
 
 const RowKernels* avx512_rows() {
   static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return has ? &kRows : nullptr;
+  static const RowKernels rows = [] {
+    RowKernels made = kRows;
+    if (has && has_bf16()) made.store[static_cast<int>(Kind::BF16)] = store_bf16;
+    return made;
+  }();
+  return has ? &rows : nullptr;
 }
 
 }  // namespace accel_cpu::numeric

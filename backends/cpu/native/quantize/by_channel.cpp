@@ -11,10 +11,9 @@
 namespace accel_cpu::quantize {
 namespace {
 
-using numeric::kTile;
 using numeric::rows;
 
-constexpr auto kWidth = static_cast<std::int64_t>(kTile);
+constexpr auto kWidth = static_cast<std::int64_t>(kStage);
 
 // Channels [first, first + n) of one index of the outer axes. `rows` tokens make one tile.
 struct Column {
@@ -32,7 +31,7 @@ Column column(const Problem& problem, const Walk& at, std::int64_t first) {
           at.at(kScales) + first * steps[kScales],
           at.at(kOffsets) + first * steps[kOffsets],
           static_cast<std::size_t>(std::min(kWidth, problem.channels.extent - first)),
-          rows_in_tile(problem)};
+          std::clamp<std::int64_t>(problem.tokens.extent, 1, rows_in_tile(problem))};
 }
 
 // Asks for the next tile while this one is worked on: where columns are narrower than rows, the
@@ -60,13 +59,14 @@ void for_each_tile(const Column& c, std::int64_t begin, std::int64_t end, float*
 
 // The ranges of tokens [begin, end). Both arrays hold a tile, of which the first n are the result.
 void find_ranges(const Column& c, std::int64_t begin, std::int64_t end, float* low, float* high) {
-  alignas(64) float buffer[kTile];
-  std::fill_n(low, kTile, Range().low);
-  std::fill_n(high, kTile, Range().high);
-  for_each_tile(c, begin, end, buffer, [&](std::int64_t, const float* x, std::size_t n) {
-    rows().range_each(x, n, low, high);
+  alignas(64) float buffer[kStage];
+  const std::size_t n = c.n * static_cast<std::size_t>(c.rows);
+  std::fill_n(low, n, Range().low);
+  std::fill_n(high, n, Range().high);
+  for_each_tile(c, begin, end, buffer, [&](std::int64_t, const float* x, std::size_t count) {
+    rows().range_each(x, count, low, high);
   });
-  for (std::size_t i = c.n; i < c.n * static_cast<std::size_t>(c.rows); ++i) {
+  for (std::size_t i = c.n; i < n; ++i) {
     low[i % c.n] = std::min(low[i % c.n], low[i]);
     high[i % c.n] = std::max(high[i % c.n], high[i]);
   }
@@ -74,7 +74,7 @@ void find_ranges(const Column& c, std::int64_t begin, std::int64_t end, float* l
 
 // Turns ranges into scales (in `low`) and offsets (in `high`), here and in the operands.
 void finish(const Column& c, float* low, float* high) {
-  alignas(64) float scales[kTile], offsets[kTile];
+  alignas(64) float scales[kStage], offsets[kStage];
   const auto& steps = c.problem.channels.step;
   scales_of(c.problem.spec, low, high, c.n, scales, offsets);
   write_floats(scales, c.n, c.scales, steps[kScales]);
@@ -86,8 +86,8 @@ void finish(const Column& c, float* low, float* high) {
 // The codes of tokens [begin, end).
 void write_codes(const Column& c, std::int64_t begin, std::int64_t end, const float* scales,
                  const float* offsets) {
-  alignas(64) float buffer[kTile], all_scales[kTile], all_offsets[kTile];
-  alignas(64) std::uint8_t bytes[kTile];
+  alignas(64) float buffer[kStage], all_scales[kStage], all_offsets[kStage];
+  alignas(64) std::uint8_t bytes[kStage];
   for (std::size_t r = 0; r < static_cast<std::size_t>(c.rows); ++r) {
     std::copy_n(scales, c.n, all_scales + r * c.n);
     std::copy_n(offsets, c.n, all_offsets + r * c.n);
@@ -115,7 +115,7 @@ void by_columns(const Problem& problem) {
       static_cast<std::size_t>(problem.outer_count() * columns),
       static_cast<std::size_t>(std::max<std::int64_t>(1, kGrainElements / cost)),
       [&](std::size_t begin, std::size_t end) {
-        alignas(64) float low[kTile], high[kTile];
+        alignas(64) float low[kStage], high[kStage];
         for (auto i = static_cast<std::int64_t>(begin); i < static_cast<std::int64_t>(end); ++i) {
           const Walk at(problem.outer, problem.base, i / columns);
           const Column c = column(problem, at, i % columns * kWidth);
@@ -148,7 +148,7 @@ void by_parts(const Problem& problem) {
   };
   for_parts([&](const Column& c, std::int64_t, std::int64_t, std::int64_t begin, std::int64_t end,
                 std::int64_t index) {
-    alignas(64) float low[kTile], high[kTile];
+    alignas(64) float low[kStage], high[kStage];
     find_ranges(c, begin, end, low, high);
     std::copy_n(low, c.n, &lows[index]);
     std::copy_n(high, c.n, &highs[index]);

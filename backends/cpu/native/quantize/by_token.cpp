@@ -10,10 +10,9 @@
 namespace accel_cpu::quantize {
 namespace {
 
-using numeric::kTile;
 using numeric::rows;
 
-constexpr auto kWidth = static_cast<std::int64_t>(kTile);
+constexpr auto kWidth = static_cast<std::int64_t>(kStage);
 
 class RowQuantizer {
  public:
@@ -46,10 +45,18 @@ class RowQuantizer {
     for (std::int64_t first = 0; first < p_.channels.extent; first += whole_) {
       const auto n = static_cast<std::size_t>(std::min(whole_, p_.channels.extent - first));
       const float* x = load(row, first, n);
-      rows().range_groups(x, n / size, size, low_, high_);
+      find_ranges(x, n / size, size);
       scales_of(p_.spec, low_, high_, n / size, scales_, offsets_);
       write_scales(row, first / p_.group(), n / size);
       store(row, first, n, x, size);
+    }
+  }
+
+  // As many groups at once as the row loops take.
+  void find_ranges(const float* x, std::size_t groups, std::size_t size) {
+    const std::size_t most = std::max<std::size_t>(numeric::kTile / size, 1);
+    for (std::size_t g = 0; g < groups; g += most) {
+      rows().range_groups(x + g * size, std::min(most, groups - g), size, low_ + g, high_ + g);
     }
   }
 
@@ -106,8 +113,8 @@ class RowQuantizer {
 
   const Problem& p_;
   const std::int64_t whole_;
-  alignas(64) float tile_[kTile], low_[kTile], high_[kTile], scales_[kTile], offsets_[kTile];
-  alignas(64) std::uint8_t codes_[kTile];
+  alignas(64) float tile_[kStage], low_[kStage], high_[kStage], scales_[kStage], offsets_[kStage];
+  alignas(64) std::uint8_t codes_[kStage];
 };
 
 }  // namespace

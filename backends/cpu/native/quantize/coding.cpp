@@ -7,7 +7,6 @@ namespace accel_cpu::quantize {
 namespace {
 
 using numeric::Kind;
-using numeric::kTile;
 using numeric::rows;
 
 // Groups below this size are spread into a scale for each channel first: a call for each would cost
@@ -51,7 +50,7 @@ void for_each_part(const TileScales& by, std::size_t n, Body body) {
            false);
     });
   } else {
-    alignas(64) float scales[kTile], offsets[kTile];
+    alignas(64) float scales[kStage], offsets[kStage];
     spread(by, by.scales, n, scales);
     if (by.offsets != nullptr) spread(by, by.offsets, n, offsets);
     body(std::size_t{0}, n, scales, by.offsets == nullptr ? nullptr : offsets, true);

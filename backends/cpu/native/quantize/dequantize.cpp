@@ -9,9 +9,8 @@
 namespace accel_cpu::quantize {
 namespace {
 
-using numeric::kTile;
 
-constexpr auto kWidth = static_cast<std::int64_t>(kTile);
+constexpr auto kWidth = static_cast<std::int64_t>(kStage);
 
 class RowDequantizer {
  public:
@@ -73,8 +72,8 @@ class RowDequantizer {
   const Problem& p_;
   const std::int64_t period_;
   const char* kept_[kOperands] = {};
-  alignas(64) float tile_[kTile], scales_[kTile], offsets_[kTile];
-  alignas(64) std::uint8_t codes_[kTile];
+  alignas(64) float tile_[kStage], scales_[kStage], offsets_[kStage];
+  alignas(64) std::uint8_t codes_[kStage];
 };
 
 void run(const Problem& problem, std::int64_t period) {

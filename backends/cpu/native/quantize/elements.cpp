@@ -4,7 +4,6 @@ namespace accel_cpu::quantize {
 namespace {
 
 using numeric::Kind;
-using numeric::kTile;
 using numeric::rows;
 
 template <class Element>
@@ -37,7 +36,7 @@ const float* load_values(Kind kind, const char* from, std::int64_t step, std::si
   } else if (size == 4) {
     gather<std::uint32_t>(from, step, n, buffer);
   } else {
-    alignas(64) std::uint16_t tile[kTile];
+    alignas(64) std::uint16_t tile[kStage];
     gather<std::uint16_t>(from, step, n, tile);
     rows().load[static_cast<int>(kind)](tile, n, buffer);
   }
@@ -56,7 +55,7 @@ void store_values(Kind kind, const float* from, std::size_t n, char* to, std::in
   } else if (size == 4) {
     scatter<std::uint32_t>(from, n, to, step);
   } else {
-    alignas(64) std::uint16_t tile[kTile];
+    alignas(64) std::uint16_t tile[kStage];
     rows().store[static_cast<int>(kind)](from, n, tile);
     scatter<std::uint16_t>(tile, n, to, step);
   }

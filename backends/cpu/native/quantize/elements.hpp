@@ -1,5 +1,5 @@
 // Tiles of floats from and to the operands' memory: contiguous rows go through the row loops at
-// once, others by way of a contiguous tile. At most kTile elements a call; no address need be
+// once, others by way of a contiguous tile. At most kStage elements a call; no address need be
 // aligned.
 #pragma once
 

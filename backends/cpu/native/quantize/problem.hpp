@@ -9,6 +9,10 @@
 
 namespace accel_cpu::quantize {
 
+// Elements that are staged at a time: enough that what is done once for each tile does not count,
+// few enough for the first-level cache.
+constexpr std::size_t kStage = 2048;
+
 enum class Code { I8, I4, U8, E4M3, E5M2 };
 enum class Axis { Token, Channel, Group };
 

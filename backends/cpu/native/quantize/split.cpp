@@ -51,7 +51,7 @@ std::size_t rows_of_grain(const Problem& problem) {
 }
 
 std::int64_t rows_in_tile(const Problem& problem) {
-  const std::int64_t n = problem.channels.extent, most = static_cast<std::int64_t>(numeric::kTile);
+  const std::int64_t n = problem.channels.extent, most = static_cast<std::int64_t>(kStage);
   return n == 0 || n > most / 2 || !rows_adjoin(problem) ? 1 : most / n;
 }
 
