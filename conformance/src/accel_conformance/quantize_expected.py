@@ -109,7 +109,8 @@ def _by_scale(values: torch.Tensor, spec: QuantSpec) -> torch.Tensor:
     if spec.axis == "channel":
         return values.transpose(-1, -2)
     if spec.axis == "group":
-        return values.unflatten(-1, (values.shape[-1] // spec.group_size, spec.group_size))
+        groups = values.shape[-1] // spec.group_size
+        return values.reshape(*values.shape[:-1], groups, spec.group_size)
     return values
 
 
@@ -129,7 +130,7 @@ def _integer_codes(steps: torch.Tensor, spec: QuantSpec) -> torch.Tensor:
     whole = _nearest_integer(steps.nan_to_num(0.0).clamp(-span, span)).to(torch.int64) + spec.zero
     codes = torch.minimum(torch.maximum(whole, _int(spec.lowest)), _int(spec.highest))
     if spec.dtype == "int4":
-        pairs = (codes & 15).unflatten(-1, (codes.shape[-1] // 2, 2))
+        pairs = (codes & 15).reshape(*codes.shape[:-1], codes.shape[-1] // 2, 2)
         codes = pairs[..., 0] + 16 * pairs[..., 1]
     elif spec.dtype == "int8":
         return (codes & 255).to(torch.uint8).view(torch.int8)

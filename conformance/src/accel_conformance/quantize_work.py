@@ -6,7 +6,7 @@ A case module says ``quant = quant_work`` once and asks for ``quant``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,10 @@ class Operand:
         """It must hold these; the gaps must stay as they are."""
         self._over(self.expected).copy_(values)
 
+    def expected_values(self) -> torch.Tensor:
+        """What the tensor must hold."""
+        return self._over(self.expected).clone()
+
     @one_thread()
     def check(self) -> None:
         """Fail unless every byte is as expected; in ``out`` any NaN is as good as another."""
@@ -123,9 +127,9 @@ class QuantCall:
         method(**self.tensors(), spec=self.spec, stream=stream)  # type: ignore[arg-type]
 
     @one_thread()
-    def expect(self) -> None:
-        """Work out the result for what the inputs hold now."""
-        given = {o.name: host_copy(o.view) for o in self.inputs}
+    def expect(self, inputs: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Work out the result for these inputs, or for what they hold now."""
+        given = inputs or {o.name: host_copy(o.view) for o in self.inputs}
         if self.back:
             out = self.operands["out"]
             out.expect(
@@ -159,9 +163,7 @@ class QuantWork:
         if Capability.STREAMS in self.backend.capabilities:
             self.backend.streams.synchronize()
 
-    def values(
-        self, shape: Sequence[int], dtype: torch.dtype, spread: float = 3.0
-    ) -> torch.Tensor:
+    def values(self, shape: Sequence[int], dtype: torch.dtype, spread: float = 3.0) -> torch.Tensor:
         """Random values as keys have them: some channels larger than others, some apart from 0."""
         size, apart, noise = (
             torch.randn(s, generator=self.rng) for s in (shape[-1:], shape[-1:], tuple(shape))

@@ -60,9 +60,7 @@ def test_dequantize(quant: QuantWork, spec: QuantSpec, dtype: torch.dtype) -> No
 @BOTH
 @pytest.mark.parametrize("axis", ["token", "channel"])
 @pytest.mark.parametrize("shape", [*SHAPES, *EMPTY], ids=_shape_name)
-def test_quantize_shapes(
-    quant: QuantWork, shape: tuple[int, ...], axis: str, back: bool
-) -> None:
+def test_quantize_shapes(quant: QuantWork, shape: tuple[int, ...], axis: str, back: bool) -> None:
     """One token, one channel, nothing at all, and sizes that no vector width divides."""
     for dtype, bins in (("int8", 0), ("int4", 0), ("uint8", 12), ("float8_e4m3fn", 0)):
         for symmetric in (True, False):
@@ -113,7 +111,7 @@ def test_quantize_strides(quant: QuantWork, form: str, dtype: torch.dtype, back:
 def test_quantize_expanded(quant: QuantWork) -> None:
     """What is only read may be expanded: one token for all, one channel for all, one scale."""
     for axis in ("token", "channel"):
-        spec = QuantSpec("int8", axis, symmetric=False)  # type: ignore[arg-type]
+        spec = QuantSpec("int8", axis, symmetric=False)
         for index in ((0, 1), (1, 0)):
             call = quant.quantize(quant.values((3, 9, 40), torch.bfloat16), spec)
             x = call.operands["x"]
@@ -145,9 +143,7 @@ def test_quantize_every_number_of_bins(quant: QuantWork, symmetric: bool) -> Non
 @BOTH
 @pytest.mark.parametrize("shape", [(4, 600, 256), (2500, 136), (3, 1100), (70, 5000)], ids=str)
 @pytest.mark.parametrize("axis", ["token", "channel", "group"])
-def test_quantize_many(
-    quant: QuantWork, axis: str, shape: tuple[int, ...], back: bool
-) -> None:
+def test_quantize_many(quant: QuantWork, axis: str, shape: tuple[int, ...], back: bool) -> None:
     """Sizes at which work is split: by tokens, by channels, by the axes before them."""
     spec = QuantSpec("int8", axis, 4 if axis == "group" else 0, False)  # type: ignore[arg-type]
     if back:

@@ -81,9 +81,7 @@ def test_quantize_any_bits(quant: QuantWork, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("axis", ["token", "channel", "group"])
 @pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "asymmetric"])
 @pytest.mark.parametrize(("dtype", "bins"), [("int8", 0), ("int4", 0), ("uint8", 200)])
-def test_quantize_ties(
-    quant: QuantWork, dtype: str, bins: int, symmetric: bool, axis: str
-) -> None:
+def test_quantize_ties(quant: QuantWork, dtype: str, bins: int, symmetric: bool, axis: str) -> None:
     """Values exactly half-way between two codes go to the even step; their neighbours do not."""
     size = 1200 if axis == "group" else 0
     spec = QuantSpec(dtype, axis, size, symmetric, bins)  # type: ignore[arg-type]
