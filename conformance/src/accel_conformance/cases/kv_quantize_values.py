@@ -99,6 +99,27 @@ def test_quantize_ties(quant: QuantWork, dtype: str, bins: int, symmetric: bool,
 
 @case(level=2, needs=NEEDS)
 @pytest.mark.parametrize("axis", ["token", "channel"])
+@pytest.mark.parametrize("dtype", ["int8", "int4", "float8_e4m3fn", "float8_e5m2"])
+def test_quantize_near_ties(quant: QuantWork, dtype: str, axis: str) -> None:
+    """Numbers about the midpoints of codes: a division, no product with the reciprocal."""
+    spec = QuantSpec(dtype, axis)  # type: ignore[arg-type]
+    if spec.is_float:
+        codes = torch.arange(128, dtype=torch.uint8).view(spec.codes_dtype).float()
+        codes = codes[codes <= spec.steps]
+        middles = (codes[1:] + codes[:-1]) / 2
+    else:
+        middles = torch.arange(int(spec.steps)) + 0.5
+    for top in (torch.rand(8, generator=quant.rng) + 0.5).tolist():
+        near = (middles.double() * (top / spec.steps)).float()
+        beside = [torch.nextafter(near, torch.tensor(v)) for v in (INF, -INF)]
+        row = torch.cat([torch.tensor([top]), near, *beside])
+        row = torch.cat([row, -row])
+        x = row[:, None].expand(-1, 2) if axis == "channel" else row[None]
+        quant.run(quant.quantize(x, spec))
+
+
+@case(level=2, needs=NEEDS)
+@pytest.mark.parametrize("axis", ["token", "channel"])
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
 def test_quantize_float_ties(quant: QuantWork, dtype: str, axis: str) -> None:
     """fp8: all values, all midpoints between two, and the float32 numbers beside each."""
