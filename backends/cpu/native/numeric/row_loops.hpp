@@ -162,30 +162,46 @@ bool range_groups_of_lanes(const float* ACCEL_ROW x, std::size_t groups, std::si
   return !infinite;
 }
 
+// Of any values: ranges abreast, which hide the latency of comparing, then joined.
+void range_with_infinities(const float* x, std::size_t n, float* low, float* high) {
+  constexpr std::size_t kAbreast = 64;
+  alignas(64) float lows[kAbreast], highs[kAbreast];
+  for (std::size_t i = 0; i < kAbreast; ++i) {
+    lows[i] = *low;
+    highs[i] = *high;
+  }
+  std::size_t i = 0;
+  for (; i + kAbreast <= n; i += kAbreast) range_each(x + i, kAbreast, lows, highs);
+  range_each(x + i, n - i, lows, highs);
+  for (std::size_t l = 0; l < kAbreast; ++l) {
+    *low = lows[l] < *low ? lows[l] : *low;
+    *high = highs[l] > *high ? highs[l] : *high;
+  }
+}
+
 void range_of_all(const float* x, std::size_t n, float* low, float* high) {
   const std::size_t whole = n - n % kLanes;
   float least, most;
-  std::size_t i = whole;
-  if (whole > 0 && range_groups_of_lanes(x, 1, whole, &least, &most)) {
-    *low = least < *low ? least : *low;
-    *high = most > *high ? most : *high;
-  } else {
-    i = 0;
+  if (whole == 0 || !range_groups_of_lanes(x, 1, whole, &least, &most)) {
+    range_with_infinities(x, n, low, high);
+    return;
   }
-  for (; i < n; ++i) range_each(x + i, 1, low, high);
+  *low = least < *low ? least : *low;
+  *high = most > *high ? most : *high;
+  for (std::size_t i = whole; i < n; ++i) range_each(x + i, 1, low, high);
 }
 
 void range_groups(const float* x, std::size_t groups, std::size_t size, float* low, float* high) {
   if (size % kLanes == 0 && range_groups_of_lanes(x, groups, size, low, high)) return;
-  if (size > 64 && size % 16 != 0) {
-    for (std::size_t g = 0; g < groups; ++g, x += size) {
-      low[g] = accel_of_bits(0x7F800000u);
-      high[g] = accel_of_bits(0xFF800000u);
-      range_of_all(x, size, low + g, high + g);
-    }
+  if (size <= 64) {
+    range_groups_by_pairs(x, groups, size, low, high);
     return;
   }
-  range_groups_by_pairs(x, groups, size, low, high);
+  for (std::size_t g = 0; g < groups; ++g, x += size) {
+    low[g] = accel_of_bits(0x7F800000u);
+    high[g] = accel_of_bits(0xFF800000u);
+    range_of_all(x, size, low + g, high + g);
+  }
 }
 
 void spread(const float* ACCEL_ROW values, std::size_t groups, std::size_t size,

@@ -23,6 +23,7 @@ quant = quant_work
 NEEDS = [Capability.KV_QUANTIZE]
 NAN, INF = float("nan"), float("inf")
 SHAPE = (6, 64)
+WIDE = (2, 2080)  #: rows that take several pieces
 
 #: What is written over some of a tensor of ordinary values: everything, a token, a channel, a few.
 HARD: dict[str, list[float]] = {
@@ -54,9 +55,9 @@ def test_quantize_hard_values(quant: QuantWork, what: str, dtype: torch.dtype) -
     """NaN, infinities, zeros, constants, huge and tiny ranges; alone and among ordinary values."""
     hard = torch.tensor(HARD[what], dtype=torch.float64).to(dtype)
     for spec in SPECS:
-        for where in WHERE:
-            x = quant.values(SHAPE, dtype)
-            chosen = torch.zeros(SHAPE, dtype=torch.bool)
+        for shape, where in (*((SHAPE, w) for w in WHERE), (WIDE, "all"), (WIDE, "some")):
+            x = quant.values(shape, dtype)
+            chosen = torch.zeros(shape, dtype=torch.bool)
             if where == "all":
                 chosen[:] = True
             elif where == "token":
@@ -64,8 +65,8 @@ def test_quantize_hard_values(quant: QuantWork, what: str, dtype: torch.dtype) -
             elif where == "channel":
                 chosen[:, 5] = True
             else:
-                chosen = torch.rand(SHAPE, generator=quant.rng) < 0.3
-            picks = torch.randint(len(hard), SHAPE, generator=quant.rng)
+                chosen = torch.rand(shape, generator=quant.rng) < 0.3
+            picks = torch.randint(len(hard), shape, generator=quant.rng)
             quant.run(quant.quantize(torch.where(chosen, hard[picks], x), spec))
 
 
