@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from accel import OverlapError
 from accel.kv import KVCache, dsa_indexer, plan_transfer
-from accel.kv.overlap import _meet, _meets_itself, check_bytes, check_destination, sharing
+from accel.kv.overlap import check_bytes, check_destination, sharing
+from accel.strided_boxes import box_meets_itself, boxes_meet
 
 DIMS = st.lists(st.tuples(st.integers(2, 4), st.integers(0, 40)), max_size=3)
 
@@ -31,7 +32,7 @@ def box(dims, run):
 def test_whether_boxes_meet(a, b, run_a, run_b, distance) -> None:
     a, b = box(a, run_a), box(b, run_b)
     expected = bool(set(addresses(a)) & set(addresses(b, distance)))
-    assert _meet(a, b, distance) == expected
+    assert boxes_meet(a, b, distance) == expected
 
 
 @settings(max_examples=400)
@@ -39,11 +40,11 @@ def test_whether_boxes_meet(a, b, run_a, run_b, distance) -> None:
 def test_whether_a_box_meets_itself(dims, run) -> None:
     dims = box([d for d in dims if d[1]], run)
     everything = addresses(dims)
-    assert _meets_itself(dims) == (len(set(everything)) < len(everything))
+    assert box_meets_itself(dims) == (len(set(everything)) < len(everything))
 
 
 def test_an_expanded_axis_meets_itself() -> None:
-    assert _meets_itself(((3, 0), (2, 1)))
+    assert box_meets_itself(((3, 0), (2, 1)))
 
 
 def allocate(layout="vllm_nhd", layers=2):

@@ -21,7 +21,7 @@ from accel.errors import (
 )
 from accel.kv import QuantSpec
 from accel.kv.quantize_arguments import check_dequantize, check_quantize, check_spec
-from accel.kv.tensor_overlap import check_disjoint, check_distinct, share_bytes
+from accel.tensor_overlap import check_disjoint, check_distinct, share_bytes
 
 SPEC = QuantSpec("int8", "group", group_size=4, symmetric=False)
 INT4 = QuantSpec("int4", "token")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from accel import ArgumentError, DeviceError, OverlapError, ShapeError, SlotError
 from accel.kv import KVCache, Rope
-from accel.kv.overlap import cache_shares, tensor_overlaps, tensors_share
+from accel.kv.overlap import cache_shares
 from accel.kv.rope_arguments import check_positions, check_rope
+from accel.tensor_overlap import overlaps_itself, share_bytes
 
 HOST = ("cpu",)
 
@@ -41,8 +42,8 @@ def test_shared_memory(data) -> None:
     raw = torch.zeros(2048, dtype=torch.uint8)
     a, b = data.draw(views(raw)), data.draw(views(raw))
     ours, theirs = addresses(a), addresses(b)
-    assert tensor_overlaps(a) == (len(set(ours)) < len(ours))
-    assert tensors_share(a, b) == tensors_share(b, a) == bool(set(ours) & set(theirs))
+    assert overlaps_itself(a) == (len(set(ours)) < len(ours))
+    assert share_bytes(a, b) == share_bytes(b, a) == bool(set(ours) & set(theirs))
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Dim", "Geometry", "Plane"]
+from ..strided_boxes import Dim
 
-#: (extent, stride in bytes)
-Dim = tuple[int, int]
+__all__ = ["Dim", "Geometry", "Plane"]
 
 
 @dataclass(frozen=True)

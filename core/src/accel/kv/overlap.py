@@ -1,18 +1,19 @@
 """Which bytes two caches share: decided from strides where possible, from the slots otherwise.
 
-A cache plane is a box of byte runs: a base address and nested (extent, stride) dimensions, the
-innermost a run of stride 1. Whether two boxes ever meet is a small integer problem, solved exactly
-for the nested strides that tensors have. Values and scales in one page, or the layers of a
-cross-layer cache, interleave without meeting and are told apart here, once per pair of caches.
+A cache plane is a box of byte runs (:mod:`accel.strided_boxes`). Values and scales in one page, or
+the layers of a cross-layer cache, interleave without meeting and are told apart here, once per pair
+of caches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import OverlapError
+from ..strided_boxes import Region, box_meets_itself, boxes_meet, close_pairs, merged_box
+from ..tensor_overlap import tensor_box
 from .geometry import Dim, Geometry
 
 if TYPE_CHECKING:
@@ -27,24 +28,11 @@ __all__ = [
     "check_bytes",
     "check_destination",
     "sharing",
-    "tensor_overlaps",
-    "tensors_share",
 ]
 
 #: ``none``: no byte can be common. ``same``: one cache (or two descriptions of the same), where
 #: equal indices are equal bytes. ``partial``: it depends on the slots; check_bytes decides.
 Sharing = Literal["none", "same", "partial"]
-
-#: Steps of the search before "perhaps" is the answer; nested strides need some tens.
-_BUDGET = 200_000
-
-
-class _Region(NamedTuple):
-    start: int
-    end: int
-    owner: int
-    name: str
-    dims: tuple[Dim, ...]
 
 
 def sharing(src: KVCache, dst: KVCache) -> Sharing:
@@ -53,8 +41,8 @@ def sharing(src: KVCache, dst: KVCache) -> Sharing:
         return "same"
     if src.device != dst.device:
         return "none"
-    for a, b in _close(sorted((*_regions(src, 0), *_regions(dst, 1)))):
-        if a.owner != b.owner and _meet(a.dims, b.dims, b.start - a.start):
+    for a, b in close_pairs(sorted((*_regions(src, 0), *_regions(dst, 1)))):
+        if a.owner != b.owner and boxes_meet(a.dims, b.dims, b.start - a.start):
             return "partial"
     return "none"
 
@@ -73,28 +61,16 @@ def check_destination(dst: KVCache, argument: str = "dst") -> None:
         )
 
 
-def tensor_overlaps(tensor: torch.Tensor) -> bool:
-    """Whether two elements of ``tensor`` have a byte in common (an expanded axis)."""
-    return tensor.numel() > 0 and _meets_itself(_tensor_box(tensor))
-
-
-def tensors_share(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether two tensors have a byte in common; exact but for pathological strides (True)."""
-    if a.device != b.device or not a.numel() or not b.numel():
-        return False
-    return _boxes_meet(a.data_ptr(), _tensor_box(a), b.data_ptr(), _tensor_box(b))
-
-
 def cache_shares(
     cache: KVCache, plane: int, layers: Sequence[int], tensor: torch.Tensor
 ) -> int | None:
     """The first of these layers whose ``plane`` has a byte in common with ``tensor``, or None."""
     if cache.device != tensor.device or not cache.blocks or not tensor.numel():
         return None
-    box, other = _box(cache.geometry, plane), _tensor_box(tensor)
+    box, other = _box(cache.geometry, plane), tensor_box(tensor)
     for layer in layers:
         start = cache.pointers[layer * cache.planes + plane]
-        if _boxes_meet(start, box, tensor.data_ptr(), other):
+        if boxes_meet(box, other, tensor.data_ptr() - start):
             return layer
     return None
 
@@ -157,7 +133,7 @@ def _unit_offsets(slots: torch.Tensor, paging: Paging) -> torch.Tensor:
     return block * paging.block_stride + (slots % paging.block_size) * paging.slot_stride
 
 
-def _regions(cache: KVCache, owner: int) -> Iterator[_Region]:
+def _regions(cache: KVCache, owner: int) -> Iterator[Region]:
     if cache.blocks == 0:
         return
     boxes = [_box(cache.geometry, p) for p in range(cache.planes)]
@@ -165,12 +141,11 @@ def _regions(cache: KVCache, owner: int) -> Iterator[_Region]:
     for i, start in enumerate(cache.pointers):
         layer, plane = divmod(i, cache.planes)
         name = f"layer {layer} plane {plane}"
-        yield _Region(start, start + spans[plane], owner, name, boxes[plane])
+        yield Region(start, start + spans[plane], owner, name, boxes[plane])
 
 
 @lru_cache(maxsize=4096)
 def _box(geometry: Geometry, plane: int) -> tuple[Dim, ...]:
-    """``(extent, stride in bytes)``, largest stride first, the last a run of stride 1."""
     p = geometry.planes[plane]
     dims = [
         (geometry.blocks, p.block_stride),
@@ -178,110 +153,14 @@ def _box(geometry: Geometry, plane: int) -> tuple[Dim, ...]:
         *p.dims,
         (p.itemsize, 1),
     ]
-    return _nested(dims)
-
-
-def _tensor_box(tensor: torch.Tensor) -> tuple[Dim, ...]:
-    size = tensor.element_size()
-    strides = (s * size for s in tensor.stride())
-    return _nested([*zip(tensor.shape, strides, strict=True), (size, 1)])
-
-
-def _nested(dims: list[Dim]) -> tuple[Dim, ...]:
-    """Largest stride first, without extents of one, contiguous neighbours joined."""
-    out: list[Dim] = []
-    for n, s in sorted((d for d in dims if d[0] > 1), key=lambda d: d[1]):
-        if out and s and s == out[-1][0] * out[-1][1]:
-            out[-1] = (out[-1][0] * n, out[-1][1])
-        else:
-            out.append((n, s))
-    return tuple(reversed(out))
-
-
-def _boxes_meet(a: int, a_dims: tuple[Dim, ...], b: int, b_dims: tuple[Dim, ...]) -> bool:
-    """Whether boxes at two addresses have a byte in common."""
-    a_end = a + 1 + sum((n - 1) * s for n, s in a_dims)
-    b_end = b + 1 + sum((n - 1) * s for n, s in b_dims)
-    return a < b_end and b < a_end and _meet(a_dims, b_dims, b - a)
-
-
-def _close(regions: list[_Region]) -> Iterator[tuple[_Region, _Region]]:
-    """Pairs whose bounds intersect, of regions sorted by start."""
-    active: list[_Region] = []
-    for region in regions:
-        active = [a for a in active if a.end > region.start]
-        for a in active:
-            yield a, region
-        active.append(region)
+    return merged_box(dims)
 
 
 def _self_overlap(cache: KVCache) -> str:
     for region in list(_regions(cache, 0))[: cache.planes]:
-        if _meets_itself(region.dims):
+        if box_meets_itself(region.dims):
             return f"{region.name} overlaps itself (strides in bytes {region.dims})"
-    for a, b in _close(sorted(_regions(cache, 0))):
-        if _meet(a.dims, b.dims, b.start - a.start):
+    for a, b in close_pairs(sorted(_regions(cache, 0))):
+        if boxes_meet(a.dims, b.dims, b.start - a.start):
             return f"{a.name} and {b.name} share memory"
     return ""
-
-
-#: (stride, lowest coefficient, highest coefficient)
-_Term = tuple[int, int, int]
-
-
-@lru_cache(maxsize=65536)
-def _meet(a: tuple[Dim, ...], b: tuple[Dim, ...], distance: int) -> bool:
-    """Whether box ``a`` at 0 and box ``b`` at ``distance`` have a byte in common."""
-    bounds: dict[int, tuple[int, int]] = {}
-    for dims, sign in ((a, 1), (b, -1)):
-        for n, s in dims:
-            low, high = bounds.get(s, (0, 0))
-            bounds[s] = (low, high + n - 1) if sign > 0 else (low - (n - 1), high)
-    terms = tuple((s, *bounds[s]) for s in sorted(bounds, reverse=True) if s)
-    return _reachable(terms, distance)
-
-
-def _meets_itself(dims: tuple[Dim, ...]) -> bool:
-    """Whether two different indices of a box lead to the same byte."""
-    span = 1
-    for n, s in reversed(dims):
-        if s < span:
-            break
-        span += (n - 1) * s
-    else:
-        return False  # nested: every stride steps over all that lies within
-    if any(s == 0 for _, s in dims):
-        return True
-    terms = tuple((s, -(n - 1), n - 1) for n, s in dims)
-    # Two indices differ first in dimension i, by +c without loss of generality.
-    return any(
-        _reachable(terms[i + 1 :], -c * s)
-        for i, (s, _, most) in enumerate(terms)
-        for c in range(1, most + 1)
-        if c * s <= sum(t * h for t, _, h in terms[i + 1 :])
-    )
-
-
-def _reachable(terms: tuple[_Term, ...], target: int) -> bool:
-    """Whether ``sum(c_i * stride_i) == target`` for coefficients within their bounds."""
-    low, high = [0], [0]
-    for s, least, most in reversed(terms):
-        low.append(low[-1] + s * least)
-        high.append(high[-1] + s * most)
-    low.reverse()
-    high.reverse()
-    pending, steps = [(0, target)], 0
-    while pending:
-        i, rest = pending.pop()
-        if not low[i] <= rest <= high[i]:
-            continue
-        if i == len(terms):
-            return True  # both bounds are 0 here, so rest is
-        s, least, most = terms[i]
-        first = max(least, -((high[i + 1] - rest) // s))
-        last = min(most, (rest - low[i + 1]) // s)
-        steps += 1 + last - first
-        if steps > _BUDGET:
-            return True
-        pending.extend((i + 1, rest - c * s) for c in range(first, last + 1))
-    return False

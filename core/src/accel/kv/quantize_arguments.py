@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, DeviceError, DTypeError, FreedError, ShapeError
+from ..tensor_overlap import check_disjoint, check_distinct
 from .quantization import QuantSpec
-from .tensor_overlap import check_disjoint, check_distinct
 
 if TYPE_CHECKING:
     import torch

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ArgumentError, DeviceError, DTypeError, FreedError, OverlapError, ShapeError
+from ..tensor_overlap import overlaps_itself, share_bytes
 from .cache import KVCache
 from .checks import check_cache
-from .overlap import cache_shares, check_destination, tensor_overlaps, tensors_share
+from .overlap import cache_shares, check_destination
 from .rope import MAX_POSITION, Rope
 from .slots import check_slots
 
@@ -160,7 +161,7 @@ def _check_keys(
     if keys.device.type not in device_types:
         raise DeviceError("keys", f"a tensor on {' or '.join(device_types)}", keys.device)
     _check_memory("keys", keys)
-    if tensor_overlaps(keys):
+    if overlaps_itself(keys):
         raise OverlapError(
             "keys",
             "a tensor whose elements are distinct memory",
@@ -207,7 +208,7 @@ def _check_apart(
         if isinstance(keys, KVCache):
             shares = cache_shares(keys, 0, _layers(keys, layer), other) is not None
         else:
-            shares = tensors_share(keys, other)
+            shares = share_bytes(keys, other)
         if shares:
             raise OverlapError(
                 "keys", f"memory apart from {name}", "keys and it share some", f"clone {name}"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import OverlapError
-from .geometry import Dim
-from .overlap import _meet, _meets_itself
+from .errors import OverlapError
+from .strided_boxes import Dim, box_meets_itself, boxes_meet, merged_box
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_disjoint", "check_distinct", "share_bytes"]
+__all__ = ["check_disjoint", "check_distinct", "overlaps_itself", "share_bytes", "tensor_box"]
 
 
 def check_distinct(argument: str, written: torch.Tensor) -> None:
     """Raise OverlapError when two elements of ``written`` are the same bytes."""
-    if written.numel() and _meets_itself(_box(written)):
+    if overlaps_itself(written):
         raise OverlapError(
             argument,
             "a tensor whose elements are distinct memory",
@@ -36,21 +35,20 @@ def check_disjoint(argument: str, written: torch.Tensor, name: str, other: torch
         )
 
 
+def overlaps_itself(tensor: torch.Tensor) -> bool:
+    """Whether two elements are the same bytes (an expanded axis)."""
+    return tensor.numel() > 0 and box_meets_itself(tensor_box(tensor))
+
+
 def share_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors have a byte in common; exact but for pathological strides, which do."""
     if not (a.numel() and b.numel()) or a.device != b.device:
         return False
-    return _meet(_box(a), _box(b), b.data_ptr() - a.data_ptr())
+    return boxes_meet(tensor_box(a), tensor_box(b), b.data_ptr() - a.data_ptr())
 
 
-def _box(tensor: torch.Tensor) -> tuple[Dim, ...]:
-    """``(extent, stride in bytes)``, largest stride first, the last a run of stride 1."""
-    itemsize = tensor.element_size()
-    dims = [(n, s) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n > 1]
-    out: list[Dim] = [(itemsize, 1)]
-    for n, s in sorted(((n, s * itemsize) for n, s in dims if s), key=lambda d: d[1]):
-        if s == out[-1][0] * out[-1][1]:
-            out[-1] = (out[-1][0] * n, out[-1][1])
-        else:
-            out.append((n, s))
-    return (*reversed(out), *((n, 0) for n, s in dims if not s))
+def tensor_box(tensor: torch.Tensor) -> tuple[Dim, ...]:
+    """The bytes of a tensor, as :mod:`accel.strided_boxes` has them."""
+    size = tensor.element_size()
+    strides = (s * size for s in tensor.stride())
+    return merged_box([*zip(tensor.shape, strides, strict=True), (size, 1)])
