@@ -52,6 +52,7 @@ from .hookspecs import HOOKSPEC_VERSION, OLDEST_HOOKSPEC_VERSION, hookimpl
 if TYPE_CHECKING:
     from .discovery.explanation import CandidateReport, Explanation
     from .kv import KVCache, KVLayout
+    from .pipeline import LayerPipeline, LayerReport, PipelineReport
     from .providers import (
         Collectives,
         Communicator,
@@ -104,6 +105,8 @@ __all__ = [
     "KVCache",
     "KVKernels",
     "KVLayout",
+    "LayerPipeline",
+    "LayerReport",
     "LayoutError",
     "Level",
     "MemRef",
@@ -117,6 +120,7 @@ __all__ = [
     "PinnedBuffer",
     "PinnedMemory",
     "PinnedStats",
+    "PipelineReport",
     "PluginError",
     "Probe",
     "Provider",
@@ -142,6 +146,9 @@ _LAZY = {
     "Explanation": "discovery.explanation",
     "KVCache": "kv",
     "KVLayout": "kv",
+    "LayerPipeline": "pipeline",
+    "LayerReport": "pipeline",
+    "PipelineReport": "pipeline",
     "import_torch": "torch_import",
     **dict.fromkeys(
         (
