@@ -59,6 +59,7 @@ class Lanes:
         self._copy(tensors, layer.tensors, copy)
         marks.mark(marks.COPY_END, index, copy)
         copy.record_event(slot.ready)
+        marks.inline[index] = slot.ready.query()
         self.ring.advance()
         marks.copied = index + 1
         return slot

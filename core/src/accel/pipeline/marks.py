@@ -14,8 +14,9 @@ __all__ = ["Marks"]
 class Marks:
     """What a pass records for its report; order never depends on it.
 
-    For each layer a pair of events around its copy, its compute and its copy back, and one where
-    the compute stream arrives at the wait for it. All are recorded again by a later pass.
+    For each layer a pair of events around its copy, its compute and its copy back. Where the
+    compute stream arrives at the wait for a layer is where it ended the one before, or an event of
+    its own. All are recorded again by a later pass.
     """
 
     #: Of a layer: the compute stream arrives; it goes on; the loop is done with the layer.
@@ -26,7 +27,9 @@ class Marks:
     def __init__(self, backend: Backend, layers: int, write_back: bool, timing: bool) -> None:
         self.submit = [0.0] * layers  #: seconds of host time in the pipe's own calls
         self.copied = self.computed = self.released = 0  #: layers that got so far
-        self.back: list[bool] = [False] * layers  #: copied back
+        self.back = [False] * layers  #: copied back
+        self.apart = [True] * layers  #: arrived later than the end of the layer before
+        self.inline = [False] * layers  #: the copy was over when its call returned
         self._events: list[list[Event]] = []
         self.origin: Event | None = None
         self.end: Event | None = None
@@ -40,6 +43,8 @@ class Marks:
         """For another pass."""
         self.submit = [0.0] * len(self.submit)
         self.back = [False] * len(self.back)
+        self.apart = [True] * len(self.apart)
+        self.inline = [False] * len(self.inline)
         self.copied = self.computed = self.released = 0
 
     def mark(self, kind: int, layer: int, stream: Stream) -> None:
@@ -47,8 +52,15 @@ class Marks:
         if self._events:
             self._events[layer][kind].record(stream)
 
-    def at(self, kind: int, layer: int) -> float | None:
+    def arrive(self, layer: int, apart: bool, stream: Stream) -> None:
+        """``stream`` arrives at the wait for ``layer``, at once after the one before or not."""
+        self.apart[layer] = apart
+        if apart:
+            self.mark(self.ARRIVE, layer, stream)
+
+    def at(self, kind: int, layer: int) -> float:
         """Milliseconds from the origin to a recorded event that has completed."""
-        if self.origin is None:
-            return None
+        assert self.origin is not None
+        if kind == self.ARRIVE and not self.apart[layer]:
+            kind, layer = self.END, layer - 1
         return self.origin.elapsed_time(self._events[layer][kind])

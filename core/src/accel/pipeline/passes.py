@@ -68,20 +68,19 @@ class Pass:
                 "Cure: start a new `for layer in pipe`; one at a time"
             )
         started = perf_counter()
-        if self._at >= 0:
-            self.release(self._at)
         index = self._at + 1
+        released = self._at not in self._slots  # in the loop's body, or there was none
+        self.release(self._at)
         if index == self.layers:
             self.finish()
             raise StopIteration
+        self.marks.arrive(index, released, self._stream)
         layer = self._arrive(index)
         self.marks.submit[index] = perf_counter() - started
         return layer
 
     def _arrive(self, index: int) -> Layer:
         """Queue further copies, and the wait for this layer's."""
-        compute, marks = self._stream, self.marks
-        marks.mark(marks.ARRIVE, index, compute)
         self._fetch_through(index + self._ahead)
         return self._enter(index)
 
@@ -154,11 +153,10 @@ class SynchronousPass(Pass):
     """Copy, synchronise, compute, synchronise: nothing overlaps."""
 
     def _arrive(self, index: int) -> Layer:
-        compute, marks, lanes = self._stream, self.marks, self._lanes
-        compute.synchronize()
+        lanes = self._lanes
+        self._stream.synchronize()
         if lanes.back is not None:
             lanes.back.synchronize()
-        marks.mark(marks.ARRIVE, index, compute)
         self._fetch_through(index)
         lanes.copy.synchronize()
         return self._enter(index)

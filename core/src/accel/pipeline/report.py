@@ -20,9 +20,13 @@ Span = tuple[float, float]
 class LayerReport:
     """One layer of one pass. Milliseconds; None where it did not get that far, or without timing.
 
-    A copy is *exposed* while the compute stream stands still in the pipe, that is between arriving
-    at the wait for a layer and going on; the rest of it is *hidden*: it ran while the compute
-    stream was computing (or not yet at the pipe), and made nobody wait.
+    A copy is *exposed* while it makes the compute stream wait: while the stream, done with the
+    layer before, stands at the wait for this one. The rest of the copy is *hidden*. A copy that was
+    over when the call that queued it returned (a synchronous backend, pageable memory) held up the
+    host instead, and is exposed while the compute stream waits for any layer.
+
+    ``wait`` may be longer than that: the host may be late with the next work, and on the CPU a
+    stream may have to wait for a processor.
     """
 
     index: int
@@ -158,7 +162,7 @@ def build_report(
     if marks.end is not None:
         marks.end.synchronize()
     stalls = [
-        (_at(marks, marks.ARRIVE, i), _at(marks, marks.START, i))
+        (marks.at(marks.ARRIVE, i), marks.at(marks.START, i))
         for i in range(marks.computed if marks.origin is not None else 0)
     ]
     layers = tuple(_layer(marks, i, nbytes[i], stalls) for i in range(marks.copied))
@@ -175,7 +179,7 @@ def _layer(marks: Marks, i: int, nbytes: int, stalls: Sequence[Span]) -> LayerRe
         return LayerReport(i, nbytes, submit, None, None, None, None, None)
 
     def span(start: int, end: int) -> Span:
-        return _at(marks, start, i), _at(marks, end, i)
+        return marks.at(start, i), marks.at(end, i)
 
     copy = span(marks.COPY_START, marks.COPY_END)
     return LayerReport(
@@ -186,14 +190,11 @@ def _layer(marks: Marks, i: int, nbytes: int, stalls: Sequence[Span]) -> LayerRe
         stalls[i] if i < marks.computed else None,
         span(marks.START, marks.END) if i < marks.released else None,
         span(marks.BACK_START, marks.BACK_END) if marks.back[i] else None,
-        sum(max(0.0, min(copy[1], end) - max(copy[0], start)) for start, end in stalls),
+        sum(
+            max(0.0, min(copy[1], end) - max(copy[0], start))
+            for start, end in (stalls if marks.inline[i] else stalls[i : i + 1])
+        ),
     )
-
-
-def _at(marks: Marks, kind: int, layer: int) -> float:
-    at = marks.at(kind, layer)
-    assert at is not None
-    return at
 
 
 def _length(span: Span | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..capabilities import Capability
 from ..errors import OutOfMemoryError
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ class Slot:
     def __init__(self, backend: Backend, nbytes: int, home: Stream) -> None:
         import torch
 
-        # Zeroed, so that the first pass does not pay for fresh pages.
-        self.buffer = torch.empty(nbytes, dtype=torch.uint8, device=backend.device).zero_()
+        self.buffer = torch.empty(nbytes, dtype=torch.uint8, device=backend.device)
+        if Capability.FILL in backend.capabilities:
+            # So that the first pass does not pay for fresh pages.
+            backend.memcpy.fill(self.buffer, 0, home)
         #: The layer's copy into the slot is done.
         self.ready = backend.events.create()
         #: Nobody works on what is in the slot any more. At first: torch may have given us memory
