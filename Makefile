@@ -15,7 +15,7 @@ SOURCES := core/src backends/cpu/src conformance/src tools/src
 
 BUILD_TOOLS := setuptools wheel scikit-build-core 'pybind11>=2.12' 'cmake>=3.20' ninja
 RUNTIME := 'pluggy>=1.3' numpy click rich jinja2 packaging
-CHECKERS := pytest pytest-xdist hypothesis zstandard ruff mypy
+CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy
 
 .DEFAULT_GOAL := help
 .PHONY: help setup conformance test lint types unit docs clean

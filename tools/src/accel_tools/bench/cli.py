@@ -1,4 +1,4 @@
-"""The commands ``accel bench memcpy`` and ``accel bench kv``."""
+"""The commands ``accel bench memcpy``, ``accel bench kv`` and ``accel bench pipeline``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ DEFAULT_MAX = 1 << 30
 QUICK_MAX = 16 << 20
 DEFAULT_TOKENS = (256, 2048, 8192)
 QUICK_TOKENS = (256,)
+LAYER_SIZES = (1 << 20, 8 << 20, 32 << 20)
 
 
 def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -48,6 +49,25 @@ def _counts(
     if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise click.BadParameter(f"{value!r} is not a list such as 256,2048", ctx, param)
     return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """``1M,64M``: sizes, each once."""
+    if value is None:
+        return None
+    sizes = (_bytes(ctx, param, part) for part in value.split(","))
+    return tuple(dict.fromkeys(size for size in sizes if size is not None))
+
+
+def _multiples(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
+    """``0.5,2``: numbers from 0 to 1000, each once."""
+    try:
+        given = tuple(dict.fromkeys(float(part) for part in value.split(",")))
+    except ValueError:
+        given = ()
+    if not given or not all(0 <= number <= 1000 for number in given):
+        raise click.BadParameter(f"{value!r} is not a list such as 0.5,2", ctx, param)
+    return given
 
 
 def _common(command: F) -> F:
@@ -160,6 +180,45 @@ def kv(**options: Any) -> None:
     )
     workloads, left_out = kv_suite(site, request, max_bytes)
     _measure("kv", site, workloads, left_out, options)
+
+
+@bench.command()
+@_common
+@click.option(
+    "--sizes",
+    metavar="BYTES,BYTES,...",
+    callback=_sizes,
+    help="Bytes of a layer. Default 1M,8M,32M; quick 1M.",
+)
+@click.option(
+    "--compute",
+    "multiples",
+    metavar="X,X,...",
+    default="0.5,1.5,4",
+    show_default=True,
+    callback=_multiples,
+    help="How long a layer computes: multiples of the time that its copy takes.",
+)
+@click.option(
+    "--layers", type=click.IntRange(2, 1000), default=12, show_default=True, help="In a pass."
+)
+@click.option(
+    "--ahead", type=click.IntRange(1, 100), default=2, show_default=True, help="Layers prefetched."
+)
+@click.option("--write-back", is_flag=True, help="Copy each layer back to the host as well.")
+@click.option(
+    "--png",
+    "png_file",
+    metavar="FILE",
+    help="Draw what ran when on each stream, and the gaps (needs matplotlib).",
+)
+def pipeline(**options: Any) -> None:
+    """Layers prefetched from the host, against copy and compute in turn."""
+    from .pipeline.command import run
+
+    options["sizes"] = options["sizes"] or ((1 << 20,) if options["quick"] else LAYER_SIZES)
+    site, max_bytes = _site(options)
+    run(site, max_bytes, WIDTH, options)
 
 
 def _site(options: dict[str, Any]) -> tuple[Site, int]:

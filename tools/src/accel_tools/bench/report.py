@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .rows import Comparison, Row, Status
 
@@ -12,15 +12,39 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["SCHEMA", "document", "fixed", "print_report", "seconds_name"]
+__all__ = [
+    "SCHEMA",
+    "AnyRow",
+    "document",
+    "fixed",
+    "print_footer",
+    "print_report",
+    "seconds_name",
+    "title_of",
+]
 
 SCHEMA = "accel-bench/1"
 
 
+class AnyRow(Protocol):
+    """What the rows of every bench have."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def status(self) -> Status: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    def as_json(self) -> dict[str, Any]: ...
+
+
 def document(
-    kind: str, environment: dict[str, Any], rows: Sequence[Row], notes: Sequence[str]
+    kind: str, environment: dict[str, Any], rows: Sequence[AnyRow], notes: Sequence[str]
 ) -> dict[str, Any]:
-    """The JSON report. ``kind`` is ``memcpy`` or ``kv``; ``notes`` say what was left out."""
+    """The JSON report. ``kind`` is the subcommand; ``notes`` say what was left out."""
     return {
         "schema": SCHEMA,
         "bench": kind,
@@ -34,6 +58,11 @@ def document(
 def print_report(console: Console, report: dict[str, Any], rows: Sequence[Row]) -> None:
     """The table, what it was measured on, and what was left out or failed."""
     console.print(_table(report, rows))
+    print_footer(console, report, rows)
+
+
+def print_footer(console: Console, report: dict[str, Any], rows: Sequence[AnyRow]) -> None:
+    """What comes below every table: where it was measured, and what was left out or failed."""
     environment = report["environment"]
     backend = environment["backend"]
     what = " ".join(x for x in (backend["distribution"], backend["version"]) if x)
@@ -55,15 +84,18 @@ def print_report(console: Console, report: dict[str, Any], rows: Sequence[Row]) 
         console.print(text, markup=False, highlight=False, style="bold red")
 
 
+def title_of(report: dict[str, Any]) -> str:
+    """What was run on what; anything simulated says so."""
+    backend = report["environment"]["backend"]
+    title = f"accel bench {report['bench']} on {backend['name']} ({backend['device']})"
+    return f"{title}, simulated" if report["simulated"] else title
+
+
 def _table(report: dict[str, Any], rows: Sequence[Row]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    backend = report["environment"]["backend"]
-    title = f"accel bench {report['bench']} on {backend['name']} ({backend['device']})"
-    if report["simulated"]:
-        title += ", simulated"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title_of(report), title_justify="left")
     shapes = {row.labels.get("shape") for row in rows} - {None}
     if shapes:
         table.add_column("shape", no_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from typing import Protocol, TypeVar
 
 from .environment import available_memory
 from .measure import Budget
@@ -14,7 +15,15 @@ from .workload import Workload, run_workload
 __all__ = ["run_all", "selected"]
 
 
-def selected(workloads: Iterable[Workload], patterns: Iterable[str]) -> list[Workload]:
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def selected(workloads: Iterable[N], patterns: Iterable[str]) -> list[N]:
     """Those whose name contains, or as a shell pattern matches, any of ``patterns``."""
     wanted = list(patterns)
     return [

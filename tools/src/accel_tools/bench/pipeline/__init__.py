@@ -1,0 +1,1 @@
+"""``accel bench pipeline``: prefetching layers, against copying and computing in turn."""
