@@ -59,11 +59,14 @@ def run(site: Site, max_bytes: int, width: int, options: dict[str, Any]) -> None
     report = document("pipeline", describe(site.backend, options["seed"]), rows, left_out)
     console = Console(width=None if sys.stdout.isatty() else width)
     if options["png_file"] and not draw_timelines(Path(options["png_file"]), report, rows):
-        errors.print(f"nothing was measured, so {options['png_file']} was not written")
+        click.echo(f"nothing was measured, so {options['png_file']} was not written", err=True)
     if options["json_file"] == "-":
         click.echo(json.dumps(report, indent=2))
     else:
         console.print(pipeline_table(report, rows))
+        for row in rows:
+            if row.reason and not row.status.failed:
+                console.print(f"{row.status}: {row.name}: {row.reason}", markup=False)
         print_footer(console, report, rows)
         if options["json_file"]:
             text = json.dumps(report, indent=2) + "\n"

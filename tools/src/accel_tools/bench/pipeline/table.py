@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..report import fixed, seconds_name, title_of
-from ..rows import Status
 from .rows import PipelineRow
 
 if TYPE_CHECKING:
@@ -29,7 +28,10 @@ _COLUMNS = (
 
 
 def pipeline_table(report: dict[str, Any], rows: Sequence[PipelineRow]) -> Table:
-    """One line a row; copy, compute and submit are those of one layer of the pipelined pass."""
+    """One line a row; copy, compute and submit are a layer's share of the pipelined pass.
+
+    A row without figures says so in one word: the whole reason would leave the others no room.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -40,7 +42,7 @@ def pipeline_table(report: dict[str, Any], rows: Sequence[PipelineRow]) -> Table
     for row in rows:
         path = f"{row.level}, simulated" if row.simulated else row.level
         figures = _figures(row)
-        said = "yes" if figures else _say(row)
+        said = "yes" if figures else str(row.status)
         style = "red" if row.status.failed else ""
         table.add_row(Text(row.name), *(figures or ["-"] * 8), path, Text(said, style=style))
     return table
@@ -69,9 +71,3 @@ def _name(milliseconds: float | None, count: int = 1) -> str:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
-
-
-def _say(row: PipelineRow) -> str:
-    if row.status in (Status.UNSUPPORTED, Status.SKIPPED):
-        return f"{row.status}: {row.reason}"
-    return str(row.status).upper()

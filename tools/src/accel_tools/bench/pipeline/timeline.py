@@ -66,7 +66,7 @@ def draw_timelines(file: Path, report: dict[str, Any], rows: Sequence[PipelineRo
                 f"{row.name}: {passed.mode}, {passed.elapsed_ms:.2f} ms, {hidden} hidden",
                 loc="left", fontsize=9,
             )  # fmt: skip
-        lower.set_xlabel("ms")
+        lower.set_xlabel("ms since the pass began", fontsize=8)
     figure.savefig(file, dpi=110, format="png")
     return len(drawn)
 
