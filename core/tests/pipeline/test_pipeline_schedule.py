@@ -97,6 +97,23 @@ def test_the_first_fill_hides_behind_what_came_before(virtual):
     assert again.elapsed_ms == 24
 
 
+def test_without_prefetch_copies_come_after_what_came_before(virtual):
+    backend = virtual()
+    with LayerPipeline(backend, layers_of(5, 5)) as pipe:
+        backend.streams.main.work(100)
+        report = run(backend, pipe, [6, 6])
+    assert report.layers[0].exposed_ms == 5
+    assert report.elapsed_ms == 5 + 12
+
+
+def test_leaving_in_the_last_layer_is_leaving_early(virtual):
+    with LayerPipeline(virtual(), layers_of(5, 5)) as pipe:
+        for layer in pipe:
+            if layer.index == 1:
+                break
+    assert not pipe.report().complete
+
+
 def test_copies_back_run_beside_copies_in(virtual):
     backend = virtual()
     with LayerPipeline(backend, layers_of(*[5] * 10), 1, write_back=True) as pipe:

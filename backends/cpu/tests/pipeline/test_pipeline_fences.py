@@ -129,3 +129,22 @@ def test_sound(cpu, late):
 def test_each_fence_is_needed(cpu, monkeypatch, remove, late):
     remove(cpu, monkeypatch)
     assert program(cpu, late) != []
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_copies_follow_what_compute_was_given_before(cpu, monkeypatch, follow):
+    """The compute stream writes the host's layers, late, before the loop reads them."""
+    if not follow:
+        monkeypatch.setattr(Lanes, "follow", lambda self, stream: None)
+    layers = [torch.zeros(SIZE, dtype=torch.uint8) for _ in range(LAYERS)]
+    new = torch.full((SIZE,), 9, dtype=torch.uint8)
+    found = torch.zeros((LAYERS, SIZE), dtype=torch.uint8)
+    compute = cpu.streams.create()
+    with LayerPipeline(cpu, layers, stream=compute) as pipe:
+        compute.add_callback(lambda: time.sleep(0.03))
+        for layer in layers:
+            cpu.memcpy.copy_async(layer, new, compute)
+        for layer in pipe:
+            cpu.memcpy.copy_async(found[layer.index], layer.tensors, compute)
+        compute.synchronize()
+    assert bool((found == 9).all()) == follow

@@ -177,6 +177,32 @@ def test_write_back_is_read_again(backend: Backend, layer_work: LayerWork) -> No
 
 
 @case(level=1, needs=PIPE)
+def test_reads_in_stream_order(
+    backend: Backend, layer_work: LayerWork, rng: torch.Generator
+) -> None:
+    """Host tensors that the compute stream wrote before the loop are read as it left them."""
+    layers = layer_work.layers(4, equal=True, pinned=Capability.PINNED in backend.capabilities)
+    new = [random_bytes((700, 7), torch.float32, rng) for _ in layers]
+    arrived = [layer.to(backend.device, copy=True) for layer in new]
+    outputs = [torch.zeros((700, 7), device=backend.device) for _ in layers]
+    compute = backend.streams.create()
+    backend.streams.default().synchronize()
+    with LayerPipeline(backend, layers, 3, stream=compute) as pipe:
+        for _ in range(2):
+            if Capability.STREAM_CALLBACK in backend.capabilities:
+                compute.add_callback(lambda: time.sleep(0.02))
+            for layer, data in zip(layers, arrived, strict=True):
+                backend.memcpy.copy_async(layer, data, compute)
+            for current in pipe:
+                backend.memcpy.copy_async(outputs[current.index], current.tensors, compute)
+            compute.synchronize()
+            for output, data in zip(outputs, new, strict=True):
+                assert_same_bytes(output, data)
+            arrived.reverse()
+            new.reverse()
+
+
+@case(level=1, needs=PIPE)
 @pytest.mark.parametrize("how", ["break", "exception", "release and break"])
 def test_left_early(backend: Backend, layer_work: LayerWork, how: str) -> None:
     """A loop left early leaves a pipe that works, and nothing behind in the host's tensors."""

@@ -43,6 +43,7 @@ class Lanes:
         self.back = backend.streams.create(priority=priority) if back else None
         #: Of each layer, its last copy back; empty without write-back.
         self._written = [backend.events.create() for _ in layers] if back else []
+        self._head = backend.events.create()
         self._tails = [backend.events.create() for _ in range(2 if back else 1)]
         self._memcpy = backend.memcpy
         self._batch = Capability.COPY_BATCH in backend.capabilities
@@ -79,6 +80,10 @@ class Lanes:
         marks.mark(marks.BACK_END, index, back)
         back.record_event(self._written[index])
         marks.back[index] = True
+
+    def follow(self, stream: Stream) -> None:
+        """Later copies to the device come after ``stream``'s work so far."""
+        self.copy.wait_event(stream.record_event(self._head))
 
     def join(self, stream: Stream) -> None:
         """``stream``'s later work comes after every copy queued so far."""

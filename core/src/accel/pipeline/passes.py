@@ -26,6 +26,7 @@ class Pass:
     def __init__(self, lanes: Lanes, marks: Marks, ahead: int) -> None:
         self.marks = marks
         self.over = False
+        self.complete = False  #: the loop has had every layer
         self._lanes = lanes
         self._ahead = ahead
         self._compute: Stream | None = None
@@ -40,18 +41,19 @@ class Pass:
         """How many layers a whole pass has."""
         return len(self._lanes.layers)
 
-    @property
-    def complete(self) -> bool:
-        """The loop has had every layer."""
-        return self.marks.released == self.layers
-
     def prefetch(self) -> None:
         """Queue the first copies."""
         self._fetch_through(self._ahead)
 
     def begin(self, compute: Stream) -> None:
-        """The loop starts, and computes on ``compute``."""
+        """The loop starts, and computes on ``compute``.
+
+        Copies that were not prefetched come after what ``compute`` was given before: it may be what
+        writes the host's tensors.
+        """
         self._compute = compute
+        if not self.marks.copied:
+            self._lanes.follow(compute)
         if self.marks.origin is not None:
             # All times are counted from there, so nothing that is timed may come before.
             compute.wait_event(self.marks.origin)
@@ -72,6 +74,7 @@ class Pass:
         released = self._at not in self._slots  # in the loop's body, or there was none
         self.release(self._at)
         if index == self.layers:
+            self.complete = True
             self.finish()
             raise StopIteration
         self.marks.arrive(index, released, self._stream)

@@ -47,9 +47,9 @@ class LayerPipeline:
 
     A slot is free for the next copy when the compute stream has passed the point at which the loop
     asks for the next layer, or at which :meth:`Layer.release` was called. Each pass copies every
-    layer anew and reads the host's memory as it is at that time. After the loop, whatever the
-    compute stream does next comes after all copies of the pass: once it is synchronised the host
-    may change its tensors.
+    layer anew, in the compute stream's order: the copies come after what that stream was given
+    before the loop (but for :meth:`prefetch`), and what it is given after the loop comes after
+    them. Once it is synchronised the host may change its tensors.
 
     A loop left early (``break``, an exception) needs no care: the next loop over the pipe, or
     leaving the ``with`` block, orders what is still queued. Until then the layer stays valid.
@@ -154,10 +154,11 @@ class LayerPipeline:
         return self._pass
 
     def prefetch(self) -> None:
-        """Queue the first copies of the next pass now, so that other work hides them.
+        """Queue the first copies of the next pass now, so that the work in between hides them.
 
-        For after a loop, once the host's tensors hold what the next pass is to read. A pass that is
-        still under way ends here. A second call before the next loop does nothing.
+        For after a loop, when the host's tensors hold what the next pass is to read, or will by the
+        pipe's own write-back: these copies wait for nothing else. A pass that is still under way
+        ends here. A second call before the next loop does nothing.
 
         Raises:
             StateError: the pipe is closed, or synchronous.
