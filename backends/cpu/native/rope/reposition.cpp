@@ -14,6 +14,9 @@ constexpr std::int64_t kParallelBytes = 96 << 10;
 constexpr std::int64_t kItemBytes = 32 << 10;
 // Tokens whose cosines and sines are kept while all layers use them: some tens of KiB.
 constexpr std::size_t kBlock = 32;
+// How many tokens ahead lines are asked for, unless a token is longer than this many bytes.
+constexpr std::size_t kAhead = 2;
+constexpr std::int64_t kMostTouched = 8 << 10;
 
 std::atomic<std::int64_t> parallel_bytes{-1};
 
@@ -62,13 +65,22 @@ class Tables {
   std::size_t last_row_ = 0;
 };
 
+// Asks for the lines of a token's heads: tokens of paged caches are scattered, and the processor
+// foresees only what follows.
+void touch(const char* token, std::int64_t span) {
+  for (std::int64_t at = 0; at < span; at += 64) __builtin_prefetch(token + at, 1);
+}
+
 void turn_block(const Work& work, const HeadTurner& turner, const Tables& tables,
                 const Token* tokens, std::size_t n, std::size_t first_layer,
                 std::size_t last_layer) {
+  const std::int64_t whole = work.heads * work.head_stride;
+  const std::int64_t span = whole > 0 && whole <= kMostTouched ? whole : 0;
   for (std::size_t layer = first_layer; layer < last_layer; ++layer) {
     char* base = reinterpret_cast<char*>(work.bases[layer]);
     if (turner.by_token()) {
       for (std::size_t t = 0; t < n; ++t) {
+        if (t + kAhead < n) touch(base + tokens[t + kAhead].offset, span);
         turner.turn_token(tables.turned(t, base + tokens[t].offset), work.heads, work.head_stride);
       }
       continue;
