@@ -1,0 +1,6 @@
+"""For all tests: hypothesis without deadlines, as CI machines are shared, and with its seeds told."""
+
+from hypothesis import settings
+
+settings.register_profile("accel", deadline=None, print_blob=True)
+settings.load_profile("accel")
