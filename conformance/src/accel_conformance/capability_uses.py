@@ -167,6 +167,12 @@ def _fill(backend: Backend) -> None:
     assert target.eq(9).all(), "fill returned, but filled nothing"
 
 
+def _memory_info(backend: Backend) -> None:
+    info = _is(backend.memcpy.memory_info(), "memcpy.memory_info()")
+    assert 0 <= info.free <= info.total, f"{info.free} bytes free of {info.total}"
+    assert info.total > 0, "a device without memory"
+
+
 def _channels(backend: Backend) -> None:
     assert _is(backend.collectives.channels(), "channels()"), "no channel"
 
@@ -310,6 +316,7 @@ USES: dict[Capability, Callable[[Backend], None]] = {
     Capability.COPY_2D: _rows,
     Capability.COPY_PEER: _peer,
     Capability.FILL: _fill,
+    Capability.MEMORY_INFO: _memory_info,
     Capability.COLLECTIVES: _channels,
     Capability.COLLECTIVE_TIMEOUT: _communicator(Capability.COLLECTIVE_TIMEOUT),
     Capability.P2P: _communicator(Capability.P2P),

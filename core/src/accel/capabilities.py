@@ -58,6 +58,7 @@ class Capability(str, Enum):
     COPY_2D = "memcpy.2d", "pitched copies of rows"
     COPY_PEER = "memcpy.peer", "copies between two devices of this type"
     FILL = "memcpy.fill", "byte fill"
+    MEMORY_INFO = "memcpy.memory_info", "free and total memory of the device"
 
     COLLECTIVES = "collectives", "all_reduce, broadcast, gather, scatter and the rest of the group"
     COLLECTIVE_TIMEOUT = (

@@ -14,7 +14,7 @@ from .kv_convert import KVConvert
 from .kv_quantize import KVQuantize
 from .kv_rope import KVRope
 from .kv_upload import KVUpload
-from .memcpy import Memcpy, MemRef, Operand
+from .memcpy import Memcpy, MemoryInfo, MemRef, Operand
 from .pinned import PinnedBuffer, PinnedMemory, PinnedStats
 from .streams import Stream, Streams
 
@@ -30,6 +30,7 @@ __all__ = [
     "KVUpload",
     "MemRef",
     "Memcpy",
+    "MemoryInfo",
     "Operand",
     "P2POp",
     "PinnedBuffer",

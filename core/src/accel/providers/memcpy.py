@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .streams import Stream
 
-__all__ = ["MemRef", "Memcpy", "Operand"]
+__all__ = ["MemRef", "Memcpy", "MemoryInfo", "Operand"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,20 @@ class MemRef:
     owner: Any = None
 
 
+@dataclass(frozen=True)
+class MemoryInfo:
+    """What a device has of memory, in bytes, at one moment."""
+
+    free: int  #: can be allocated now, by this process or another
+    total: int  #: all there is for this process
+
+
 #: What a copy takes: a tensor, or raw memory.
 Operand = Union["torch.Tensor", MemRef]
 
 
 class Memcpy(Provider):
-    """Copies. Capabilities: ``COPY*``, ``FILL``.
+    """Copies. Capabilities: ``COPY*``, ``FILL``, ``MEMORY_INFO``.
 
     Common to all methods:
 
@@ -98,3 +106,11 @@ class Memcpy(Provider):
     def fill(self, dst: Operand, value: int, stream: Stream | None = None) -> None:
         """Queue setting every byte of ``dst`` to ``value`` (0 to 255)."""
         raise self.unsupported(Capability.FILL)
+
+    def memory_info(self) -> MemoryInfo:
+        """Free and total memory of the device, as its driver says; does not wait for its work.
+
+        What a framework's allocator keeps for reuse is not free here. On the CPU the bounds of the
+        process's cgroups count.
+        """
+        raise self.unsupported(Capability.MEMORY_INFO)

@@ -53,14 +53,10 @@ def describe(backend: Backend, seed: int) -> dict[str, Any]:
 
 def available_memory() -> int | None:
     """Bytes of host memory that can be had now; None where the system does not say."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
-        return None
-    for line in text.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) << 10
-    return None
+    from accel.host_memory import host_memory
+
+    known = host_memory()
+    return None if known is None else known[0]
 
 
 def _chip(backend: Backend) -> str:

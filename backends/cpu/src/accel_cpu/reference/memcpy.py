@@ -15,7 +15,8 @@ from accel.errors import (
     ShapeError,
     SizeError,
 )
-from accel.providers import Memcpy, MemRef, Operand, Stream
+from accel.host_memory import host_memory
+from accel.providers import Memcpy, MemoryInfo, MemRef, Operand, Stream
 
 from .bytes import bytes_at, elements, shared_bytes, span
 from .streams import check_stream
@@ -31,18 +32,18 @@ __all__ = ["ReferenceMemcpy", "checked_pair"]
 class ReferenceMemcpy(Memcpy):
     """Copies and fills with torch operators; all argument checks by listing the bytes touched."""
 
-    capabilities = Capabilities(
-        {
+    def __init__(self, backend: Backend) -> None:
+        self._device = backend.device
+        levels = {
             Capability.COPY: Level.COMPOSED,
             Capability.COPY_RAW: Level.COMPOSED,
             Capability.COPY_BATCH: Level.COMPOSED,
             Capability.COPY_2D: Level.COMPOSED,
             Capability.FILL: Level.COMPOSED,
         }
-    )
-
-    def __init__(self, backend: Backend) -> None:
-        self._device = backend.device
+        if host_memory() is not None:
+            levels[Capability.MEMORY_INFO] = Level.NATIVE
+        self.capabilities = Capabilities(levels)
 
     def copy(self, dst: Operand, src: Operand, stream: Stream | None = None) -> None:
         self.copy_async(dst, src, stream)
@@ -111,6 +112,12 @@ class ReferenceMemcpy(Memcpy):
             byte = bytes([value] * target.element_size())
             element = bytes_at(byte).view(elements(target).dtype)
             elements(target).copy_(element.expand(target.shape))
+
+    def memory_info(self) -> MemoryInfo:
+        known = host_memory()
+        if known is None:
+            raise self.unsupported(Capability.MEMORY_INFO, "give sizes in bytes")
+        return MemoryInfo(*known)
 
 
 def _operand(operand: object, name: str) -> torch.Tensor:

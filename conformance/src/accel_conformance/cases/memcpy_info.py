@@ -1,0 +1,69 @@
+"""Memory information: figures that follow what is allocated."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from accel import Backend, Capability
+from accel_conformance.case import case
+from accel_conformance.fixtures import ReportProperty
+
+INFO = [Capability.MEMORY_INFO]
+MIB = 1 << 20
+#: Large enough that allocators ask the system for it.
+SIZE = 192 * MIB
+
+
+@case(level=1, needs=INFO)
+def test_memory_info_bounds(backend: Backend, report_property: ReportProperty) -> None:
+    """Free is no more than the total, and the total of a CPU no more than the machine has."""
+    info = backend.memcpy.memory_info()
+    assert isinstance(info.free, int)
+    assert isinstance(info.total, int)
+    assert 0 <= info.free <= info.total
+    assert info.total >= 64 * MIB, f"a total of {info.total} bytes is hardly bytes"
+    if backend.device.type == "cpu":
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        assert info.total <= machine, f"{info.total} bytes of a machine that has {machine}"
+    report_property("free_bytes", info.free)
+    report_property("total_bytes", info.total)
+
+
+@case(level=1, needs=INFO)
+def test_memory_info_follows(backend: Backend) -> None:
+    """Memory that is allocated and written is free no more, and is again when it is given back."""
+    if backend.memcpy.memory_info().free < 4 * SIZE:
+        pytest.skip(f"less than {4 * SIZE // MIB} MiB of device memory are free")
+    seen: list[tuple[int, int, int]] = []
+    # Others use the machine too: one clean look of several will do.
+    for _ in range(4):
+        before = backend.memcpy.memory_info().free
+        held = torch.full((SIZE,), 1, dtype=torch.uint8, device=backend.device)
+        int(held[-1])
+        during = _watch(backend, lambda free, before=before: before - free > SIZE // 2)
+        del held
+        if backend.device.type != "cpu":
+            torch.get_device_module(backend.device).empty_cache()
+        after = _watch(backend, lambda free, during=during: free - during > SIZE // 2)
+        if before - during > SIZE // 2 and after - during > SIZE // 2:
+            return
+        seen.append((before // MIB, during // MIB, after // MIB))
+    raise AssertionError(
+        f"free memory does not follow an allocation of {SIZE // MIB} MiB; before, during and after"
+        f" it in MiB: {seen}"
+    )
+
+
+def _watch(backend: Backend, arrived: Callable[[int], bool], seconds: float = 2.0) -> int:
+    """Free memory as soon as it has ``arrived``: some systems count with a delay."""
+    deadline = time.monotonic() + seconds
+    while True:
+        free = backend.memcpy.memory_info().free
+        if arrived(free) or time.monotonic() > deadline:
+            return free
+        time.sleep(0.02)
