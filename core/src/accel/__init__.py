@@ -38,6 +38,7 @@ from .errors import (
     HookSpecVersionError,
     LayoutError,
     NotReadyError,
+    OutOfBlocksError,
     OutOfMemoryError,
     OverlapError,
     PluginError,
@@ -52,6 +53,7 @@ from .hookspecs import HOOKSPEC_VERSION, OLDEST_HOOKSPEC_VERSION, hookimpl
 if TYPE_CHECKING:
     from .discovery.explanation import CandidateReport, Explanation
     from .kv import KVCache, KVLayout
+    from .kv.pool import KVPool
     from .pipeline import LayerPipeline, LayerReport, PipelineReport
     from .providers import (
         Collectives,
@@ -106,6 +108,7 @@ __all__ = [
     "KVCache",
     "KVKernels",
     "KVLayout",
+    "KVPool",
     "LayerPipeline",
     "LayerReport",
     "LayoutError",
@@ -115,6 +118,7 @@ __all__ = [
     "MemoryInfo",
     "NotReadyError",
     "Operand",
+    "OutOfBlocksError",
     "OutOfMemoryError",
     "OverlapError",
     "Override",
@@ -151,6 +155,7 @@ _LAZY = {
     "LayerPipeline": "pipeline",
     "LayerReport": "pipeline",
     "PipelineReport": "pipeline",
+    "KVPool": "kv.pool",
     "import_torch": "torch_import",
     **dict.fromkeys(
         (

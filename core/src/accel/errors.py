@@ -28,6 +28,7 @@ __all__ = [
     "HookSpecVersionError",
     "LayoutError",
     "NotReadyError",
+    "OutOfBlocksError",
     "OutOfMemoryError",
     "OverlapError",
     "PluginError",
@@ -167,6 +168,25 @@ class NotReadyError(StateError):
 
 class OutOfMemoryError(AccelError, MemoryError):
     """An allocation would exceed the pool's bound, or the operating system refused it."""
+
+
+class OutOfBlocksError(OutOfMemoryError):
+    """A KVPool has not as many free blocks as were asked for; nothing was taken."""
+
+    def __init__(self, wanted: int, free: int, total: int, pending: int = 0) -> None:
+        self.wanted = wanted
+        self.free = free
+        self.total = total
+        self.pending = pending  #: of the rest, how many come back when an event completes
+        self.cure = "release blocks, or make the pool from a larger budget"
+        if pending:
+            self.cure = f"wait for the work that {pending} released blocks wait for, {self.cure}"
+        super().__init__(
+            f"{wanted} blocks were asked for and {free} of {total} are free. Cure: {self.cure}"
+        )
+
+    def __reduce__(self) -> tuple[type[OutOfBlocksError], tuple[int, int, int, int]]:
+        return type(self), (self.wanted, self.free, self.total, self.pending)
 
 
 class AsyncError(AccelError, RuntimeError):
