@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         Streams,
         Work,
     )
+    from .staging import HostStaging, StagedCopy, copy_stream
     from .torch_import import import_torch
 
 __all__ = [
@@ -105,6 +106,7 @@ __all__ = [
     "Explanation",
     "FreedError",
     "HookSpecVersionError",
+    "HostStaging",
     "KVCache",
     "KVKernels",
     "KVLayout",
@@ -133,12 +135,14 @@ __all__ = [
     "ShapeError",
     "SizeError",
     "SlotError",
+    "StagedCopy",
     "StateError",
     "Stream",
     "Streams",
     "TorchImportError",
     "Work",
     "available_backends",
+    "copy_stream",
     "explain",
     "get_backend",
     "get_include",
@@ -150,12 +154,15 @@ __all__ = [
 _LAZY = {
     "CandidateReport": "discovery.explanation",
     "Explanation": "discovery.explanation",
+    "HostStaging": "staging",
     "KVCache": "kv",
     "KVLayout": "kv",
     "LayerPipeline": "pipeline",
     "LayerReport": "pipeline",
     "PipelineReport": "pipeline",
     "KVPool": "kv.pool",
+    "StagedCopy": "staging",
+    "copy_stream": "staging",
     "import_torch": "torch_import",
     **dict.fromkeys(
         (

@@ -154,13 +154,14 @@ def test_pool_release_after(backend: Backend, gate: Gates, how: str) -> None:
 
 @case(level=2, needs=[*EVENTS, Capability.KV_COPY_BLOCKS, Capability.COPY])
 def test_pool_copy_under_way(backend: Backend, gate: Gates, rng: torch.Generator) -> None:
-    """A queued copy reads its source in stream order: the source is not handed out before."""
+    """A queued copy reads its source in stream order, and until then nobody else gets it."""
     stream, other = backend.streams.create(), backend.streams.create()
     pool = _pool(backend, 6)
-    before = _fill(backend, pool, rng)
+    _fill(backend, pool, rng)
     blocks = pool.allocate(2)
     pool.retain(blocks)
     with gate(stream):
+        before = _write(backend, pool, blocks, rng, stream)
         mine = pool.make_writable(blocks, stream=stream)
         pool.release(blocks)  # the other owner goes, without ever having written
         assert set(pool.allocate(2)).isdisjoint([*blocks, *mine])
@@ -175,14 +176,12 @@ def test_pool_copy_under_way(backend: Backend, gate: Gates, rng: torch.Generator
                 view = pool.cache.view(layer, plane)[block]
                 backend.memcpy.copy_async(view, torch.zeros_like(view), other)
     backend.streams.synchronize()
-    for old, new, found in zip(blocks, mine, _contents(pool, mine), strict=True):
-        assert_same_bytes(found, before[old], f"block {new}, the copy of {old}")
+    for old, new, found in zip(before, mine, _contents(pool, mine), strict=True):
+        assert_same_bytes(found, old, f"block {new}, a copy")
 
 
 @case(level=2, needs=COPIES)
-def test_pool_random_use(
-    backend: Backend, rng: torch.Generator, seed: int, effort: Effort
-) -> None:
+def test_pool_random_use(backend: Backend, rng: torch.Generator, seed: int, effort: Effort) -> None:
     """Hundreds of sequences that start, fork, are rewritten and end, with every byte checked."""
     import random
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -41,15 +40,15 @@ def test_memory_info_follows(backend: Backend) -> None:
         pytest.skip(f"less than {4 * SIZE // MIB} MiB of device memory are free")
     seen: list[tuple[int, int, int]] = []
     # Others use the machine too: one clean look of several will do.
-    for _ in range(4):
+    for _ in range(3):
         before = backend.memcpy.memory_info().free
         held = torch.full((SIZE,), 1, dtype=torch.uint8, device=backend.device)
         int(held[-1])
-        during = _watch(backend, lambda free, before=before: before - free > SIZE // 2)
+        during = _watch(backend, before - SIZE // 2, -1)
         del held
         if backend.device.type != "cpu":
             torch.get_device_module(backend.device).empty_cache()
-        after = _watch(backend, lambda free, during=during: free - during > SIZE // 2)
+        after = _watch(backend, during + SIZE // 2, 1)
         if before - during > SIZE // 2 and after - during > SIZE // 2:
             return
         seen.append((before // MIB, during // MIB, after // MIB))
@@ -59,11 +58,14 @@ def test_memory_info_follows(backend: Backend) -> None:
     )
 
 
-def _watch(backend: Backend, arrived: Callable[[int], bool], seconds: float = 2.0) -> int:
-    """Free memory as soon as it has ``arrived``: some systems count with a delay."""
+def _watch(backend: Backend, mark: int, side: int, seconds: float = 1.5) -> int:
+    """Free memory as soon as it is above ``mark`` (side 1) or below it (-1).
+
+    Some systems count with a delay.
+    """
     deadline = time.monotonic() + seconds
     while True:
         free = backend.memcpy.memory_info().free
-        if arrived(free) or time.monotonic() > deadline:
+        if (free - mark) * side > 0 or time.monotonic() > deadline:
             return free
         time.sleep(0.02)
