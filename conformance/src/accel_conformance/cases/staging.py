@@ -76,11 +76,11 @@ def test_staging_strides(
     elements = VIEWS[view][0]
     with HostStaging(backend, chunk_bytes=4096, direct=staging.nbytes == 0) as other:
         for dtype in (*DTYPES, torch.bool, torch.complex64, torch.float64):
-            # 300 of them in a row are larger than the ring.
-            whole = random_bytes((300, elements), dtype, rng)
+            # A hundred of them in a row are larger than the ring.
+            whole = random_bytes((100, elements), dtype, rng)
             x = whole.to(backend.device)
-            outs = guarded((300, elements), dtype, memory="host")
-            backs = guarded((300, elements), dtype)
+            outs = guarded((100, elements), dtype, memory="host")
+            backs = guarded((100, elements), dtype)
             source, target, back = (_many(t, view) for t in (x, outs, backs))
             other.copy_to_host_async(source, target).wait()
             assert_same_bytes(target, _many(whole, view), f"{dtype} to the host")
@@ -89,10 +89,10 @@ def test_staging_strides(
 
 
 def _many(base: torch.Tensor, view: str) -> torch.Tensor:
-    """``[300, 6, 5, 4]``: the view of each row."""
+    """``[100, 6, 5, 4]``: the view of each row."""
     one = make_view(base[0], view)
     offset = one.storage_offset()
-    return base.as_strided((300, *one.shape), (base.stride(0), *one.stride()), offset)
+    return base.as_strided((100, *one.shape), (base.stride(0), *one.stride()), offset)
 
 
 @case(level=1, needs=GATED)
@@ -266,7 +266,7 @@ def test_staging_random(
     at = [0, 0, 0]
     tensors = [values[0].clone().to(backend.device) for _ in streams]
     pending = []
-    for i in range(effort(600, 150)):
+    for i in range(effort(400, 120)):
         k = draw.randrange(3)
         stream, x = streams[k], tensors[k]
         if draw.random() < 0.4:
