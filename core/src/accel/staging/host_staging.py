@@ -115,8 +115,9 @@ class HostStaging:
 
         Args:
             x: on the device (or in host memory), any strides and dtype.
-            out: in host memory, same shape and dtype, any strides; pageable and new by default. It
-                is written until the returned copy is done.
+            out: in host memory, same shape and dtype, any strides; pageable and new by default,
+                which costs the system more than the copy: give the same one again where speed
+                counts. It is written until the returned copy is done.
             stream: in whose order ``x`` is read; the current one if None.
             fence: the stream goes on when ``x`` has been read, so that later work on it may write
                 ``x``. With False it goes on at once, beside the copy; what writes or frees ``x``

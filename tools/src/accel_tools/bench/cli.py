@@ -1,4 +1,4 @@
-"""The commands ``accel bench memcpy``, ``accel bench kv`` and ``accel bench pipeline``."""
+"""The commands ``accel bench memcpy``, ``staging``, ``kv`` and ``pipeline``."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _common(command: F) -> F:
             metavar="BYTES",
             callback=_bytes,
             help="Largest payload. Default 1 GiB, an eighth of the free memory if that is less;"
-            " for memcpy --quick 16 MiB.",
+            " for memcpy and staging --quick 16 MiB.",
         ),
         click.option("--quick", is_flag=True, help="Less of everything, in less than 15 seconds."),
         click.option(
@@ -126,6 +126,16 @@ def memcpy(**options: Any) -> None:
 
     site, max_bytes = _site(options)
     _measure("memcpy", site, list(memcpy_suite(site, max_bytes)), [], options)
+
+
+@bench.command()
+@_common
+def staging(**options: Any) -> None:
+    """HostStaging: to the host and back, pageable and pinned."""
+    from .suites import staging_suite
+
+    site, max_bytes = _site(options)
+    _measure("staging", site, list(staging_suite(site, max_bytes)), [], options)
 
 
 @bench.command()

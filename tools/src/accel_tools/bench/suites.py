@@ -19,13 +19,23 @@ from .families import (
     memcpy_calls,
     memcpy_forms,
     memcpy_sizes,
+    staging_copies,
 )
 from .kv_setting import KVSetting
 from .shapes import KVShape
 from .site import Site
 from .workload import Workload
 
-__all__ = ["KV_EVERY_COUNT", "KV_ONE_COUNT", "MEMCPY", "KVRequest", "kv_suite", "memcpy_suite"]
+__all__ = [
+    "KV_EVERY_COUNT",
+    "KV_ONE_COUNT",
+    "MEMCPY",
+    "STAGING",
+    "KVRequest",
+    "kv_suite",
+    "memcpy_suite",
+    "staging_suite",
+]
 
 #: Each takes the site and the largest payload in bytes.
 MEMCPY = (
@@ -34,6 +44,14 @@ MEMCPY = (
     memcpy_forms.rows_2d,
     memcpy_forms.fills,
     memcpy_calls.tiny_copies,
+)
+
+#: Likewise.
+STAGING = (
+    staging_copies.to_host,
+    staging_copies.to_device,
+    staging_copies.new_memory,
+    staging_copies.ring,
 )
 
 #: Each takes the site and a KVSetting; run for every token count.
@@ -69,6 +87,12 @@ class KVRequest:
 def memcpy_suite(site: Site, max_bytes: int) -> Iterator[Workload]:
     """All memcpy workloads with payloads up to ``max_bytes``."""
     for family in MEMCPY:
+        yield from family(site, max_bytes)
+
+
+def staging_suite(site: Site, max_bytes: int) -> Iterator[Workload]:
+    """All staging workloads with payloads up to ``max_bytes``."""
+    for family in STAGING:
         yield from family(site, max_bytes)
 
 
