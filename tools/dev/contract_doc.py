@@ -92,7 +92,7 @@ def areas() -> list[str]:
             providers.PinnedBuffer,
             providers.PinnedStats,
         ),
-        "Memcpy": (providers.Memcpy, providers.MemRef),
+        "Memcpy": (providers.Memcpy, providers.MemRef, providers.MemoryInfo),
         "Collectives": (
             providers.Collectives,
             providers.Communicator,
@@ -122,6 +122,15 @@ def layouts() -> list[str]:
     return [*out, ""]
 
 
+def helpers() -> list[str]:
+    """What core builds on the contract, for every backend."""
+    out = ["## Helpers", "", "Part of core, on the contract only; [recipes.md](recipes.md).", ""]
+    for cls in (accel.KVPool, accel.HostStaging, accel.StagedCopy):
+        out += [f"### `{cls.__name__}`", "", *fenced(cls.__doc__ or ""), *members(cls)]
+    out += [f"### `{signature('copy_stream', accel.copy_stream)}`", ""]
+    return [*out, *fenced(accel.copy_stream.__doc__ or "")]
+
+
 def error_list() -> list[str]:
     out = ["## Errors", "", *fenced(errors.__doc__ or ""), "| error | meaning |", "|---|---|"]
     for name in errors.__all__:
@@ -139,7 +148,7 @@ def render() -> str:
         group=hookspecs.ENTRY_POINT_GROUP,
         project=hookspecs.PROJECT,
     )
-    parts = [hooks(), capabilities(), areas(), layouts(), error_list()]
+    parts = [hooks(), capabilities(), areas(), layouts(), helpers(), error_list()]
     return intro + "\n" + "\n".join("\n".join(p) for p in parts)
 
 

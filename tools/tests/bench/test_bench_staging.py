@@ -57,7 +57,7 @@ def test_wrong_bytes_are_told(backend, monkeypatch):
 
     monkeypatch.setattr(accel.HostStaging, "copy_to_host_async", short)
     site = Site(backend)
-    rows = run_all(selected(staging_suite(site, MAX), ["to host"]), site, BUDGET)
+    rows = run_all(selected(staging_suite(site, MAX), ["to host:"]), site, BUDGET)
     assert rows
     assert {row.status for row in rows} == {Status.WRONG}
     assert all(row.reason.startswith("byte ") for row in rows)

@@ -236,8 +236,8 @@ class HostStaging:
 
     def _complete(self, copy: StagedCopy, stream: Stream) -> None:
         event = stream.record_event(self.backend.events.create())
-        copy.device_part(event)
-        copy.last_part(event)
+        copy._device_part(event)
+        copy._last_part(event)
 
     def _one_hop(self, target: torch.Tensor, source: torch.Tensor, host: torch.Tensor) -> bool:
         """Whether the device can reach the host's side itself."""
@@ -268,14 +268,14 @@ class HostStaging:
             if to_host:
                 self.backend.memcpy.copy_async(staged, out_of, slot.stream)
                 if i >= len(pieces) - len(self._slots):  # this slot's last
-                    copy.device_part(slot.stream.record_event(self.backend.events.create()))
+                    copy._device_part(slot.stream.record_event(self.backend.events.create()))
                 self._on_host(slot.stream, _mover(copy, into, staged, into))
             else:
                 self._on_host(slot.stream, _mover(copy, staged, out_of, out_of))
                 self.backend.memcpy.copy_async(into, staged, slot.stream)
         for slot in used:
             if to_host:
-                copy.last_part(slot.stream.record_event(self.backend.events.create()))
+                copy._last_part(slot.stream.record_event(self.backend.events.create()))
             else:
                 self._complete(copy, slot.stream)
 
@@ -328,6 +328,6 @@ def _mover(
             with torch.inference_mode():
                 into.copy_(out_of)
         except BaseException as error:
-            copy.failed(error)
+            copy._failed(error)
 
     return move

@@ -59,15 +59,15 @@ class StagedCopy:
         for event in self._device_done:
             stream.wait_event(event)
 
-    def failed(self, error: BaseException) -> None:
-        """For the staging itself: keep the first error of the host's part."""
+    def _failed(self, error: BaseException) -> None:
+        """Keep the first error of the host's part."""
         if self._error is None:
             self._error = error
 
-    def device_part(self, event: Event) -> None:
-        """For the staging itself: one more event of the device's part."""
+    def _device_part(self, event: Event) -> None:
+        """One more event of the device's part."""
         self._device_done.append(event)
 
-    def last_part(self, event: Event) -> None:
-        """For the staging itself: one more event at the end of everything."""
+    def _last_part(self, event: Event) -> None:
+        """One more event at the end of everything."""
         self._done.append(event)
