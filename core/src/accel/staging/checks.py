@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError, DTypeError, FreedError, OverlapError, ShapeError
-from ..kv.overlap import meet, meets_itself
+from ..tensor_overlap import overlaps_itself, share_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -61,24 +61,16 @@ def check_pair(
             raise DeviceError(name, f"host memory or {device}", tensor.device)
     if not dst.numel():
         return
-    if not dst.is_contiguous() and meets_itself(_box(dst)):
+    if not dst.is_contiguous() and overlaps_itself(dst):
         raise OverlapError(dst_name, "distinct elements", f"strides {tuple(dst.stride())}")
-    if dst.device == src.device:
-        first, second = dst.data_ptr(), src.data_ptr()
-        near = first < second + _reach(src) + src.element_size()
-        near = near and second < first + _reach(dst) + dst.element_size()
-        if near and meet(_box(dst), _box(src), second - first):
-            raise OverlapError(dst_name, f"no byte of {src_name}", "a common byte")
+    first, second = dst.data_ptr(), src.data_ptr()
+    near = first < second + _reach(src) + src.element_size()
+    near = near and second < first + _reach(dst) + dst.element_size()
+    if near and share_bytes(dst, src):
+        raise OverlapError(dst_name, f"no byte of {src_name}", "a common byte")
 
 
 def _reach(tensor: torch.Tensor) -> int:
     """Bytes from the first element to the last."""
     steps = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
     return int(steps * tensor.element_size())
-
-
-def _box(tensor: torch.Tensor) -> tuple[tuple[int, int], ...]:
-    """(extent, stride in bytes), the largest stride first, the element last."""
-    size = tensor.element_size()
-    dims = [(n, s * size) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n > 1]
-    return (*sorted(dims, key=lambda d: -d[1]), *(((size, 1),) if size > 1 else ()))
