@@ -1,4 +1,4 @@
-"""For all tests: hypothesis without deadlines, as CI machines are shared, and with its seeds told."""
+"""For all tests: hypothesis without deadlines, as CI machines are shared; and it tells its seeds."""
 
 from hypothesis import settings
 
