@@ -215,7 +215,7 @@ def lazily(name):
     return method
 
 
-for _name in ("upload_small", "rope_reposition"):
+for _name in ("upload_small", "rope_reposition", "quantize", "dequantize"):
     setattr(LazyKV, _name, lazily(_name))
 
 

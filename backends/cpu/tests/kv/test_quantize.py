@@ -178,9 +178,9 @@ def test_lazily_negated_tensors_are_refused(kv: Any) -> None:
     negated = torch.ones(4, 64, dtype=torch.complex64).conj().imag
     made = spec.allocate(negated.shape)
     kv.quantize(negated.resolve_neg(), *made, spec=spec)
-    with pytest.raises(DTypeError, match="x: .*negated"):
+    with pytest.raises(DTypeError, match=r"x: .*negated"):
         kv.quantize(negated, *made, spec=spec)
-    with pytest.raises(DTypeError, match="out: .*negated"):
+    with pytest.raises(DTypeError, match=r"out: .*negated"):
         kv.dequantize(*made, negated, spec=spec)
 
 

@@ -11,6 +11,7 @@ from .families import (
     kv_calls,
     kv_entropy,
     kv_layouts,
+    kv_quantization,
     kv_quantized,
     kv_rope,
     kv_tokens,
@@ -71,6 +72,7 @@ KV_ONE_COUNT = (
     kv_calls.decode_calls,
     kv_uploads.uploads,
     kv_entropy.entropy_coding,
+    kv_quantization.quantized,
 )
 ONE_COUNT = 2048
 

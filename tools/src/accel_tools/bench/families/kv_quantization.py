@@ -1,0 +1,226 @@
+"""Quantising keys and values, and back: every code, along every axis, against torch's operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, get_args
+
+from accel import Capability
+from accel.kv import Quantized, QuantSpec
+from accel.kv.quantization import Axis, CodeDType
+
+from ..kv_setting import KVSetting
+from ..site import Site
+from ..workload import Case, TorchWay, Workload
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["quantized"]
+
+GROUP = 32
+BINS = 33
+NEEDS = (Capability.KV_QUANTIZE,)
+
+
+def quantized(site: Site, setting: KVSetting) -> Iterator[Workload]:
+    """The keys of some layers, quantised and brought back; and one token, for the call's cost."""
+    del site
+    for spec in _specs():
+        if spec.axis == "group" and setting.shape.elements % spec.group_size:
+            continue
+        yield _quantize(setting, spec)
+        yield _dequantize(setting, spec)
+    yield _quantize(setting, QuantSpec(), one_token=True)
+    yield _dequantize(setting, QuantSpec(), one_token=True)
+
+
+def _specs() -> Iterator[QuantSpec]:
+    codes: tuple[CodeDType, ...] = get_args(CodeDType)
+    axes: tuple[Axis, ...] = get_args(Axis)
+    for dtype, axis, symmetric in product(codes, axes, (True, False)):
+        if symmetric or not dtype.startswith("float8"):
+            bins = BINS if dtype == "uint8" else 0
+            yield QuantSpec(dtype, axis, GROUP if axis == "group" else 0, symmetric, bins)
+
+
+def _name(what: str, spec: QuantSpec, one_token: bool) -> str:
+    sides = "symmetric" if spec.symmetric else "asymmetric"
+    call = f"{what} {spec.dtype}, {sides}, a scale per {spec.axis}"
+    return f"call: {call}, one token" if one_token else call
+
+
+def _shape(setting: KVSetting, one_token: bool) -> tuple[int, int, int]:
+    """[layers, tokens, channels]: as many layers as make a MiB, no more than the model has."""
+    tokens = 1 if one_token else setting.tokens
+    wanted = max(1, (1 << 19) // (tokens * setting.shape.elements))
+    return 1 if one_token else min(setting.shape.layers, wanted), tokens, setting.shape.elements
+
+
+def _values(site: Site, setting: KVSetting, shape: tuple[int, int, int], what: str) -> torch.Tensor:
+    """Ordinary numbers: random bytes would have NaNs, and ranges without bounds."""
+    import torch
+
+    x = site.empty("device", shape, setting.shape.dtype)
+    generator = site.generator(what)
+    x.copy_(torch.randn(shape, generator=generator).to(setting.shape.dtype))
+    return x
+
+
+def _allocate(site: Site, spec: QuantSpec, shape: tuple[int, int, int]) -> Quantized:
+    import torch
+
+    scales = spec.scales_shape(shape)
+    return Quantized(
+        site.empty("device", spec.codes_shape(shape), spec.codes_dtype),
+        site.empty("device", scales, torch.float32),
+        None if spec.symmetric else site.empty("device", scales, torch.float32),
+    )
+
+
+def _workload(
+    name: str, setting: KVSetting, spec: QuantSpec, one_token: bool, prepare: Callable[[Site], Case]
+) -> Workload:
+    layers, tokens, channels = _shape(setting, one_token)
+    nbytes = layers * tokens * channels * setting.shape.dtype.itemsize
+    labels = setting.labels(
+        code=spec.dtype, axis=spec.axis, symmetric=int(spec.symmetric), layers=layers
+    )
+    return Workload(name, NEEDS, nbytes, 16 * nbytes, prepare, {**labels, "tokens": tokens})
+
+
+def _quantize(setting: KVSetting, spec: QuantSpec, one_token: bool = False) -> Workload:
+    name = _name("quantize", spec, one_token)
+
+    def prepare(site: Site) -> Case:
+        shape = _shape(setting, one_token)
+        x = _values(site, setting, shape, name)
+        made = _allocate(site, spec, shape)
+        expected = _torch_quantize(x.cpu(), spec)
+
+        def reset() -> None:
+            for t in made:
+                if t is not None:
+                    site.poison(t)
+
+        return Case(
+            partial(site.backend.kv.quantize, x, *made, spec=spec),
+            reset,
+            lambda: _difference(made, expected),
+            "device",
+            "device",
+            (TorchWay("torch's operators", partial(_torch_quantize, x, spec), allocates=True),),
+            submission=one_token,
+        )
+
+    return _workload(name, setting, spec, one_token, prepare)
+
+
+def _dequantize(setting: KVSetting, spec: QuantSpec, one_token: bool = False) -> Workload:
+    name = _name("dequantize", spec, one_token)
+
+    def prepare(site: Site) -> Case:
+        shape = _shape(setting, one_token)
+        x = _values(site, setting, shape, name)
+        given = _torch_quantize(x.cpu(), spec)
+        made = _allocate(site, spec, shape)
+        for ours, theirs in zip(made, given, strict=True):
+            if ours is not None and theirs is not None:
+                ours.copy_(theirs)
+        expected = _torch_dequantize(given, spec, x.dtype)
+
+        def check() -> str:
+            return _bytes_differ("value", x, expected)
+
+        return Case(
+            partial(site.backend.kv.dequantize, *made, x, spec=spec),
+            partial(site.poison, x),
+            check,
+            "device",
+            "device",
+            (
+                TorchWay(
+                    "torch's operators",
+                    partial(_torch_dequantize, made, spec, x.dtype),
+                    allocates=True,
+                ),
+            ),
+            submission=one_token,
+        )
+
+    return _workload(name, setting, spec, one_token, prepare)
+
+
+def _torch_quantize(x: torch.Tensor, spec: QuantSpec) -> Quantized:
+    """The same arithmetic by torch, in place wherever that saves a copy.
+
+    Finite values only, and no row of nothing but zeros.
+    """
+    import torch
+
+    values = x.float()
+    if spec.axis == "group":
+        values = values.reshape(*x.shape[:-1], -1, spec.group_size)
+    dim = -2 if spec.axis == "channel" else -1
+    offset = None
+    if spec.symmetric:
+        scale = values.abs().amax(dim, keepdim=True).div_(spec.steps)
+        steps = values / scale
+    else:
+        offset = values.amin(dim, keepdim=True)
+        scale = (values.amax(dim, keepdim=True) - offset).div_(spec.steps)
+        steps = (values - offset).div_(scale)
+    if spec.is_float:
+        codes = steps.clamp_(-spec.steps, spec.steps).to(spec.codes_dtype)
+    else:
+        steps = steps.round_()
+        if spec.zero:
+            steps = steps.add_(spec.zero)
+        kind = torch.int8 if spec.dtype == "int4" else spec.codes_dtype
+        codes = steps.clamp_(spec.lowest, spec.highest).to(kind)
+    codes = codes.reshape(x.shape)
+    if spec.dtype == "int4":
+        nibbles = codes.view(torch.uint8)
+        codes = (nibbles[..., 0::2] & 15) | (nibbles[..., 1::2] << 4)
+    return Quantized(codes, scale.squeeze(dim), None if offset is None else offset.squeeze(dim))
+
+
+def _torch_dequantize(made: Quantized, spec: QuantSpec, dtype: torch.dtype) -> torch.Tensor:
+    import torch
+
+    codes = made.codes
+    if spec.dtype == "int4":
+        packed = codes.view(torch.int8)
+        codes = torch.stack([(packed << 4) >> 4, packed >> 4], -1).flatten(-2)
+    shape = codes.shape
+    values = codes.float()
+    if spec.axis == "group":
+        values = values.reshape(*shape[:-1], -1, spec.group_size)
+    dim = -2 if spec.axis == "channel" else -1
+    if spec.zero:
+        values = values.sub_(spec.zero)
+    values = values.mul_(made.scales.unsqueeze(dim))
+    if made.offsets is not None:
+        values = values.add_(made.offsets.unsqueeze(dim))
+    return values.reshape(shape).to(dtype)
+
+
+def _difference(made: Quantized, expected: Quantized) -> str:
+    for name, ours, theirs in zip(("code", "scale", "offset"), made, expected, strict=True):
+        if ours is not None and theirs is not None:
+            wrong = _bytes_differ(name, ours, theirs)
+            if wrong:
+                return wrong
+    return ""
+
+
+def _bytes_differ(name: str, ours: torch.Tensor, theirs: torch.Tensor) -> str:
+    import torch
+
+    got, wanted = (t.cpu().contiguous().view(-1).view(torch.uint8) for t in (ours, theirs))
+    if torch.equal(got, wanted):
+        return ""
+    at = int((got != wanted).nonzero()[0])
+    return f"{name} {at // ours.element_size()} is not what torch makes of it"
