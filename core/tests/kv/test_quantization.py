@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel import ArgumentError, ShapeError, SizeError
@@ -28,6 +28,7 @@ def specs(draw: Any) -> QuantSpec:
     return QuantSpec(dtype, axis, size, symmetric, bins)
 
 
+@settings(deadline=None)
 @given(specs())
 def test_codes_fit_their_bits(spec: QuantSpec) -> None:
     """All codes from ``lowest`` to ``highest`` are values of the dtype, and ``zero`` is one."""
@@ -49,6 +50,7 @@ def test_codes_fit_their_bits(spec: QuantSpec) -> None:
         assert (spec.lowest, spec.zero, spec.highest) == (least, least, most)
 
 
+@settings(deadline=None)
 @given(specs(), st.lists(st.integers(0, 4), max_size=3), st.integers(0, 9), st.integers(0, 9))
 def test_tensors_hold_a_code_and_a_scale_for_everything(
     spec: QuantSpec, outer: list[int], tokens: int, channels: int
@@ -72,6 +74,7 @@ def test_tensors_hold_a_code_and_a_scale_for_everything(
         assert made.offsets.dtype == torch.float32
 
 
+@settings(deadline=None)
 @given(specs(), specs())
 def test_specs_are_values(a: QuantSpec, b: QuantSpec) -> None:
     """Equal when their fields are, usable as keys, and through pickle."""

@@ -18,9 +18,15 @@ void scatter(const void* from, std::size_t n, char* to, std::int64_t step) {
   for (std::size_t i = 0; i < n; ++i, to += step) std::memcpy(to, source + i, sizeof(Element));
 }
 
+// Side by side, and where the row loops may read them.
+bool are_a_row(Kind kind, const char* at, std::int64_t step) {
+  const auto size = numeric::size_of(kind);
+  return step == static_cast<std::int64_t>(size) &&
+         reinterpret_cast<std::uintptr_t>(at) % size == 0;
+}
+
 bool are_floats(Kind kind, const char* at, std::int64_t step) {
-  return kind == Kind::F32 && step == sizeof(float) &&
-         reinterpret_cast<std::uintptr_t>(at) % alignof(float) == 0;
+  return kind == Kind::F32 && are_a_row(kind, at, step);
 }
 
 bool are_bytes(const Spec& spec, std::int64_t step) { return !spec.is_packed() && step == 1; }
@@ -30,10 +36,9 @@ bool are_bytes(const Spec& spec, std::int64_t step) { return !spec.is_packed() &
 const float* load_values(Kind kind, const char* from, std::int64_t step, std::size_t n,
                          float* buffer) {
   if (are_floats(kind, from, step)) return reinterpret_cast<const float*>(from);
-  const auto size = numeric::size_of(kind);
-  if (step == static_cast<std::int64_t>(size)) {
+  if (are_a_row(kind, from, step)) {
     rows().load[static_cast<int>(kind)](from, n, buffer);
-  } else if (size == 4) {
+  } else if (kind == Kind::F32) {
     gather<std::uint32_t>(from, step, n, buffer);
   } else {
     alignas(64) std::uint16_t tile[kStage];
@@ -49,10 +54,9 @@ float* place_values(Kind kind, char* to, std::int64_t step, float* buffer) {
 
 void store_values(Kind kind, const float* from, std::size_t n, char* to, std::int64_t step) {
   if (reinterpret_cast<const char*>(from) == to) return;
-  const auto size = numeric::size_of(kind);
-  if (step == static_cast<std::int64_t>(size)) {
+  if (are_a_row(kind, to, step)) {
     rows().store[static_cast<int>(kind)](from, n, to);
-  } else if (size == 4) {
+  } else if (kind == Kind::F32) {
     scatter<std::uint32_t>(from, n, to, step);
   } else {
     alignas(64) std::uint16_t tile[kStage];

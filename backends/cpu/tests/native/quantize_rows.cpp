@@ -190,7 +190,7 @@ void for_all(const Case& c, Body body) {
 
 float load_value(const Case& c, const std::vector<std::int64_t>& at) {
   float x;
-  char aligned[4];
+  alignas(4) char aligned[4];
   std::memcpy(aligned, place(c, q::kValues, at), static_cast<std::size_t>(size_of(c, q::kValues)));
   plain().load[static_cast<int>(c.problem.values)](aligned, 1, &x);
   return x;
@@ -272,7 +272,7 @@ bool dequantized_right(const Case& c) {
     }
     x = x * read<float>(place(c, q::kScales, at));
     if (!spec.symmetric) x = x + read<float>(place(c, q::kOffsets, at));
-    char rounded[4];
+    alignas(4) char rounded[4];
     plain().store[static_cast<int>(c.problem.values)](&x, 1, rounded);
     plain().load[static_cast<int>(c.problem.values)](rounded, 1, &x);
     good = good && equal(load_value(c, at), x);
@@ -287,7 +287,7 @@ void fill(Random& random, Case* c, int which) {
     if (which == q::kCodes) {
       *to = static_cast<char>(draw(random, 0, 255));
     } else if (which == q::kValues) {
-      char aligned[4];
+      alignas(4) char aligned[4];
       plain().store[static_cast<int>(c->problem.values)](&x, 1, aligned);
       std::memcpy(to, aligned, static_cast<std::size_t>(size_of(*c, which)));
     } else {

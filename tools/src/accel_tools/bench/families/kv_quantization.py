@@ -98,7 +98,8 @@ def _quantize(setting: KVSetting, spec: QuantSpec, one_token: bool = False) -> W
         shape = _shape(setting, one_token)
         x = _values(site, setting, shape, name)
         made = _allocate(site, spec, shape)
-        expected = _torch_quantize(x.cpu(), spec)
+        expected = spec.allocate(shape)
+        _torch_quantize(x.cpu(), expected, spec)
 
         def reset() -> None:
             for t in made:
@@ -111,7 +112,7 @@ def _quantize(setting: KVSetting, spec: QuantSpec, one_token: bool = False) -> W
             lambda: _difference(made, expected),
             "device",
             "device",
-            (TorchWay("torch's operators", partial(_torch_quantize, x, spec), allocates=True),),
+            (TorchWay("operators", partial(_torch_quantize, x, made, spec)),),
             submission=one_token,
         )
 
@@ -122,41 +123,34 @@ def _dequantize(setting: KVSetting, spec: QuantSpec, one_token: bool = False) ->
     name = _name("dequantize", spec, one_token)
 
     def prepare(site: Site) -> Case:
+        import torch
+
         shape = _shape(setting, one_token)
-        x = _values(site, setting, shape, name)
-        given = _torch_quantize(x.cpu(), spec)
-        made = _allocate(site, spec, shape)
+        out = _values(site, setting, shape, name)
+        given, made = spec.allocate(shape), _allocate(site, spec, shape)
+        _torch_quantize(out.cpu(), given, spec)
         for ours, theirs in zip(made, given, strict=True):
             if ours is not None and theirs is not None:
                 ours.copy_(theirs)
-        expected = _torch_dequantize(given, spec, x.dtype)
-
-        def check() -> str:
-            return _bytes_differ("value", x, expected)
-
+        expected = torch.empty(shape, dtype=out.dtype)
+        _torch_dequantize(given, expected, spec)
         return Case(
-            partial(site.backend.kv.dequantize, *made, x, spec=spec),
-            partial(site.poison, x),
-            check,
+            partial(site.backend.kv.dequantize, *made, out, spec=spec),
+            partial(site.poison, out),
+            lambda: _bytes_differ("value", out, expected),
             "device",
             "device",
-            (
-                TorchWay(
-                    "torch's operators",
-                    partial(_torch_dequantize, made, spec, x.dtype),
-                    allocates=True,
-                ),
-            ),
+            (TorchWay("operators", partial(_torch_dequantize, made, out, spec)),),
             submission=one_token,
         )
 
     return _workload(name, setting, spec, one_token, prepare)
 
 
-def _torch_quantize(x: torch.Tensor, spec: QuantSpec) -> Quantized:
+def _torch_quantize(x: torch.Tensor, made: Quantized, spec: QuantSpec) -> None:
     """The same arithmetic by torch, in place wherever that saves a copy.
 
-    Finite values only, and no row of nothing but zeros.
+    For finite values, and nothing that shares a scale all zero.
     """
     import torch
 
@@ -164,47 +158,46 @@ def _torch_quantize(x: torch.Tensor, spec: QuantSpec) -> Quantized:
     if spec.axis == "group":
         values = values.reshape(*x.shape[:-1], -1, spec.group_size)
     dim = -2 if spec.axis == "channel" else -1
-    offset = None
-    if spec.symmetric:
+    if made.offsets is None:
         scale = values.abs().amax(dim, keepdim=True).div_(spec.steps)
         steps = values / scale
     else:
         offset = values.amin(dim, keepdim=True)
         scale = (values.amax(dim, keepdim=True) - offset).div_(spec.steps)
         steps = (values - offset).div_(scale)
+        made.offsets.copy_(offset.squeeze(dim))
+    made.scales.copy_(scale.squeeze(dim))
     if spec.is_float:
-        codes = steps.clamp_(-spec.steps, spec.steps).to(spec.codes_dtype)
-    else:
-        steps = steps.round_()
-        if spec.zero:
-            steps = steps.add_(spec.zero)
-        kind = torch.int8 if spec.dtype == "int4" else spec.codes_dtype
-        codes = steps.clamp_(spec.lowest, spec.highest).to(kind)
-    codes = codes.reshape(x.shape)
+        made.codes.copy_(steps.clamp_(-spec.steps, spec.steps).reshape(x.shape))
+        return
+    steps = steps.round_()
+    if spec.zero:
+        steps = steps.add_(spec.zero)
+    steps = steps.clamp_(spec.lowest, spec.highest).reshape(x.shape)
     if spec.dtype == "int4":
-        nibbles = codes.view(torch.uint8)
-        codes = (nibbles[..., 0::2] & 15) | (nibbles[..., 1::2] << 4)
-    return Quantized(codes, scale.squeeze(dim), None if offset is None else offset.squeeze(dim))
+        nibbles = steps.to(torch.int8).view(torch.uint8)
+        torch.bitwise_or(nibbles[..., 0::2] & 15, nibbles[..., 1::2] << 4, out=made.codes)
+    else:
+        made.codes.copy_(steps)
 
 
-def _torch_dequantize(made: Quantized, spec: QuantSpec, dtype: torch.dtype) -> torch.Tensor:
+def _torch_dequantize(made: Quantized, out: torch.Tensor, spec: QuantSpec) -> None:
     import torch
 
     codes = made.codes
     if spec.dtype == "int4":
         packed = codes.view(torch.int8)
         codes = torch.stack([(packed << 4) >> 4, packed >> 4], -1).flatten(-2)
-    shape = codes.shape
     values = codes.float()
     if spec.axis == "group":
-        values = values.reshape(*shape[:-1], -1, spec.group_size)
+        values = values.reshape(*out.shape[:-1], -1, spec.group_size)
     dim = -2 if spec.axis == "channel" else -1
     if spec.zero:
         values = values.sub_(spec.zero)
     values = values.mul_(made.scales.unsqueeze(dim))
     if made.offsets is not None:
         values = values.add_(made.offsets.unsqueeze(dim))
-    return values.reshape(shape).to(dtype)
+    out.copy_(values.reshape(out.shape))
 
 
 def _difference(made: Quantized, expected: Quantized) -> str:
