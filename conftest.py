@@ -1,4 +1,4 @@
-"""For all tests: hypothesis without deadlines, as CI machines are shared; and it tells its seeds."""
+"""For all tests: hypothesis tells its seeds and sets no deadlines, as CI machines are shared."""
 
 from hypothesis import settings
 
