@@ -66,9 +66,11 @@ void find_ranges(const Column& c, std::int64_t begin, std::int64_t end, float* l
   for_each_tile(c, begin, end, buffer, [&](std::int64_t, const float* x, std::size_t count) {
     rows().range_each(x, count, low, high);
   });
-  for (std::size_t i = c.n; i < n; ++i) {
-    low[i % c.n] = std::min(low[i % c.n], low[i]);
-    high[i % c.n] = std::max(high[i % c.n], high[i]);
+  for (std::size_t row = c.n; row < n; row += c.n) {
+    for (std::size_t i = 0; i < c.n; ++i) {
+      low[i] = std::min(low[i], low[row + i]);
+      high[i] = std::max(high[i], high[row + i]);
+    }
   }
 }
 
