@@ -35,10 +35,15 @@ class Case:
     needs: tuple[Capability, ...]  #: without one of them the case is skipped
     seconds: float  #: after which a hang is assumed and the worker is ended
     summary: str  #: first line of the docstring
+    asynchronous: bool = False  #: means nothing where every call waits for its work
 
 
 def case(
-    *, level: int, needs: Iterable[Capability] = (), seconds: float = 60.0
+    *,
+    level: int,
+    needs: Iterable[Capability] = (),
+    seconds: float = 60.0,
+    asynchronous: bool = False,
 ) -> Callable[[F], F]:
     """Mark a ``test_*`` function of ``accel_conformance.cases`` as a case.
 
@@ -46,6 +51,8 @@ def case(
         level: 0 to 4, see :data:`LEVELS`.
         needs: capabilities it asks for; a backend without one of them skips it, with the name.
         seconds: its time limit on a slow machine.
+        asynchronous: it tests that calls return before their work is done, so it is skipped under
+            ``ACCEL_BLOCKING=1``, as are all cases that ask for ``gate``.
     """
     if level not in LEVELS:
         raise ValueError(f"level: expected one of {sorted(LEVELS)}, given {level!r}")
@@ -55,7 +62,7 @@ def case(
         lines = (function.__doc__ or "").strip().splitlines()
         if not lines:
             raise ValueError(f"case {function.__name__} has no docstring to show in the list")
-        setattr(function, _ATTRIBUTE, Case(level, wanted, seconds, lines[0]))
+        setattr(function, _ATTRIBUTE, Case(level, wanted, seconds, lines[0], asynchronous))
         return function
 
     return mark

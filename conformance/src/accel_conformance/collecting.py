@@ -132,6 +132,9 @@ class Collecting:
             names = ", ".join(str(c) for c in missing)
             item.add_marker(pytest.mark.skip(reason=f"missing capability {names}"))
             return
+        if self._backend.blocking and _needs_asynchrony(item):
+            item.add_marker(pytest.mark.skip(reason="ACCEL_BLOCKING=1: nothing is asynchronous"))
+            return
         for expected in self._matching(case_id):
             item.add_marker(pytest.mark.xfail(reason=expected.reason, strict=True))
 
@@ -166,6 +169,11 @@ class Collecting:
             "summary": case.summary,
             "device": str(self._backend.device),
         }
+
+
+def _needs_asynchrony(item: pytest.Item) -> bool:
+    """Whether the case holds a stream back, or says that calls must return before their work."""
+    return item_case(item).asynchronous or "gate" in getattr(item, "fixturenames", ())
 
 
 def _shown(value: object) -> str:

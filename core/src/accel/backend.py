@@ -58,6 +58,8 @@ class Backend:
         streams, events, pinned, memcpy, collectives, kv: the areas; one that no plugin provides is
             the base class, whose members raise CapabilityError.
         overrides: areas that another distribution provides, and overrides that failed.
+        blocking: every call that queues work waits for it (``ACCEL_BLOCKING=1``).
+        modes: what stands in front of the providers for debugging, one line each; in ``notes``.
         closed: :meth:`close` was called.
     """
 
@@ -85,6 +87,8 @@ class Backend:
         self.version = version
         self.simulated = probe.simulated
         self.overrides: tuple[Override, ...] = ()
+        self.blocking = False
+        self.modes: tuple[str, ...] = ()
         self.closed = False
         self._spec = device
         self._on_close: list[Callable[[], None]] = []
@@ -110,8 +114,11 @@ class Backend:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All providers' notes, as ``"area: note"``: which path serves what, and why."""
-        return tuple(
+        """All providers' notes, as ``"area: note"``: which path serves what, and why.
+
+        First what stands in front of all of them, :attr:`modes`.
+        """
+        return self.modes + tuple(
             f"{area}: {note}"
             for area, _ in AREAS
             for note in getattr(self.__dict__.get(area), "notes", ())

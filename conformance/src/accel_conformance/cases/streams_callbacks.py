@@ -64,7 +64,7 @@ def test_callback_returns_at_once(backend: Backend, gate: Gates) -> None:
     assert threads[0] != threading.get_ident()
 
 
-@case(level=1, needs=COPIES)
+@case(level=1, needs=COPIES, asynchronous=True)
 @pytest.mark.parametrize("how", ["stream", "device"])
 def test_callback_error(
     backend: Backend, guarded: Guards, random_tensor: RandomTensor, how: str

@@ -8,6 +8,7 @@ from ..backend import AREAS, Backend, Override
 from ..capabilities import Capabilities
 from ..devices import DeviceSpec
 from ..errors import TorchImportError
+from ..interpose.switches import apply_switches
 from ..torch_import import import_torch
 from ..warn_once import warn_once
 from .candidate import Candidate, Fault, cure_of
@@ -38,6 +39,7 @@ def build(
         for area, hook in AREAS:
             _build_area(plugins, candidate, packs, backend, area, hook)
         _touch_device(candidate, backend)
+        apply_switches(backend)
     except BaseException as error:
         _close_after_failure(backend, error)
         if not isinstance(error, _FactoryFailed):

@@ -1,0 +1,1 @@
+"""Standing between a program and a built backend: what ``ACCEL_BLOCKING`` and the sanitizer use."""
