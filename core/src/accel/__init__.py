@@ -46,6 +46,8 @@ from .errors import (
     SizeError,
     SlotError,
     StateError,
+    StreamRaceError,
+    StreamRaceWarning,
     TorchImportError,
 )
 from .hookspecs import HOOKSPEC_VERSION, OLDEST_HOOKSPEC_VERSION, hookimpl
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
         Streams,
         Work,
     )
+    from .sanitizer import StreamSanitizer
     from .staging import HostStaging, StagedCopy, copy_stream
     from .torch_import import import_torch
 
@@ -138,6 +141,9 @@ __all__ = [
     "StagedCopy",
     "StateError",
     "Stream",
+    "StreamRaceError",
+    "StreamRaceWarning",
+    "StreamSanitizer",
     "Streams",
     "TorchImportError",
     "Work",
@@ -163,6 +169,7 @@ _LAZY = {
     "KVPool": "kv.pool",
     "StagedCopy": "staging",
     "copy_stream": "staging",
+    "StreamSanitizer": "sanitizer",
     "import_torch": "torch_import",
     **dict.fromkeys(
         (

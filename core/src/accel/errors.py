@@ -36,6 +36,8 @@ __all__ = [
     "SizeError",
     "SlotError",
     "StateError",
+    "StreamRaceError",
+    "StreamRaceWarning",
     "TorchImportError",
 ]
 
@@ -49,6 +51,10 @@ class AccelError(Exception):
 
 class AccelWarning(UserWarning):
     """A fallback or a degraded environment, said once."""
+
+
+class StreamRaceWarning(AccelWarning):
+    """The sanitizer found two accesses to the same bytes that nothing orders."""
 
 
 # --- the environment ---------------------------------------------------------------------------
@@ -191,6 +197,18 @@ class OutOfBlocksError(OutOfMemoryError):
 
 class AsyncError(AccelError, RuntimeError):
     """Work that ran on a stream failed; raised by the next synchronisation with that stream."""
+
+
+class StreamRaceError(AccelError, RuntimeError):
+    """As :class:`StreamRaceWarning`, where the sanitizer was asked to raise.
+
+    ``race`` is the report; the call itself has been made.
+    """
+
+    def __init__(self, race: object) -> None:
+        self.race = race
+        self.cure = str(getattr(race, "fix", ""))
+        super().__init__(str(race))
 
 
 class CollectiveError(AccelError, RuntimeError):
