@@ -91,7 +91,7 @@ class Interposition:
     def original(self, area: str, name: str) -> Method:
         """``backend.<area>.<name>`` as the plugin made it."""
         saved = self._saved.get((area, name))
-        return saved[1] if saved else getattr(getattr(self.backend, area), name)  # type: ignore[no-any-return]
+        return saved[1] if saved else getattr(getattr(self.backend, area), name)
 
     def original_of(self, value: Any, name: str) -> Method:
         """A method of a stream, event, buffer or communicator as the plugin made it, bound."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..kv.overlap import boxes_meet
-from .frames import Frame, Rows, rows_of, whole_row
+from .frames import Frame, Rows, Shape, rows_of, whole_row
 
 if TYPE_CHECKING:
     from ..kv import KVCache
@@ -18,7 +18,7 @@ __all__ = ["Caches", "shared_rows"]
 #: Caches looked up and kept; the oldest goes first.
 _MOST = 1024
 
-_Key = tuple[int, object]
+_Key = tuple[int, Shape]
 #: uid, layer or None for all, plane or None for all
 _Part = tuple[int, "int | None", "int | None"]
 
@@ -65,7 +65,7 @@ class Caches:
             for la, p, pointer, shape in rows_of(cache)
             if layer in (None, la) and plane in (None, p)
         ]
-        new: dict[object, list[int]] = {}
+        new: dict[Shape, list[int]] = {}
         for pointer, shape in wanted:
             if (pointer, shape) not in self._rows and pointer not in new.setdefault(shape, []):
                 new[shape].append(pointer)
@@ -79,8 +79,8 @@ class Caches:
             by_frame.setdefault(id(frame), (frame, []))[1].append(row)
         return [Rows(f, np.unique(np.array(rows))) for f, rows in by_frame.values()]
 
-    def _make(self, pointers: list[int], shape: object) -> None:
-        frame = Frame(pointers, shape)  # type: ignore[arg-type]
+    def _make(self, pointers: list[int], shape: Shape) -> None:
+        frame = Frame(pointers, shape)
         for row, pointer in enumerate(pointers):
             self._rows[pointer, shape] = frame, row
         for other in self.frames:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..kv.geometry import Dim
-from .access import Access
 from ..kv.overlap import boxes_meet
+from .access import Access
 from .extents import Box, nested
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..kv import KVCache
     from ..kv.geometry import Geometry
 
-__all__ = ["Frame", "Rows", "SlotConflict", "rows_of", "whole_row"]
+__all__ = ["Frame", "Rows", "Shape", "SlotConflict", "rows_of", "whole_row"]
 
 Slots = Any  # an int64 array, or a slice where the slots are consecutive
 Known = Any  # a bool array over the table of accesses

@@ -133,9 +133,7 @@ class Memory:
         assert access.box is not None
         self._found(prior, access, common(prior.box, access.box), None)
 
-    def _slots_race(
-        self, prior: Access, access: Access, frame: Frame, row: int, slot: int
-    ) -> None:
+    def _slots_race(self, prior: Access, access: Access, frame: Frame, row: int, slot: int) -> None:
         if unordered(prior, access):
             cell = frame.cell(row, slot)
             self._found(prior, access, (cell.lo, cell.hi), slot)

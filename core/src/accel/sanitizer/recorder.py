@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
-
 
 from ..capabilities import Capability
 from ..interpose.interposition import Interposition
@@ -20,6 +19,7 @@ from .memory import Memory
 from .sites import Skipped
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -31,12 +31,20 @@ __all__ = ["Recorder"]
 OnRace = Callable[[Access, Access, str, tuple[int, int], "int | None"], None]
 
 
+class _Alive:
+    """Goes with its thread."""
+
+    __slots__ = ("__weakref__",)
+
+
 class _Here(threading.local):
     """What a thread is doing."""
 
     depth = 0  #: of calls into accel: what those call in turn is not the program's
     timeline: Timeline | None = None
     views: tuple[View, ...] = ()
+    alive: _Alive | None = None
+    sees_torch = False  #: the dispatch mode is on
 
 
 class Recorder:
@@ -52,11 +60,13 @@ class Recorder:
         )
         self.pool = Pool()
         self._on_race = on_race
+        #: Makes the dispatch mode of a thread; None where torch operations are not looked at.
+        self.torch_mode: Callable[[], AbstractContextManager[object]] | None = None
         self._interposition = interposition
         self._on_cpu = backend.device.type == "cpu"
         self._numbers = 0
         self._streams: dict[int, Timeline] = {}
-        self._threads: list[tuple[Timeline, weakref.ref[threading.Thread]]] = []
+        self._threads: list[tuple[Timeline, weakref.ref[_Alive]]] = []
         self._memories: dict[str, Memory] = {}
         self._current: Callable[[], Any] | None = None
         self._default = -1
@@ -72,11 +82,17 @@ class Recorder:
         if here.views:
             return here.views[-1]
         if here.timeline is None:
-            thread = threading.current_thread()
+            # Not by current_thread(): this may be called while the thread is being started.
+            thread = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
             with self.lock:
-                here.timeline = self._timeline(f"host thread {thread.name!r}", True)
-                self._threads.append((here.timeline, weakref.ref(thread)))
+                here.timeline = self._timeline(_thread_name(thread), True)
+                here.alive = _Alive()
+                self._threads.append((here.timeline, weakref.ref(here.alive)))
         return here.timeline
+
+    def name_thread(self) -> None:
+        """The calling thread has been started: it has a name."""
+        self.host().name = _thread_name(threading.current_thread())
 
     def stream(self, stream: Any = None) -> Timeline:
         """The timeline of a stream; of the calling thread's current one if None.
@@ -154,10 +170,24 @@ class Recorder:
         depth, here.depth = here.depth, 0
         here.views = (*here.views, view)
         try:
-            yield
+            with self.seeing_torch():
+                yield
         finally:
             here.views = here.views[:-1]
             here.depth = depth
+
+    @contextmanager
+    def seeing_torch(self) -> Iterator[None]:
+        """Torch operations of the calling thread are seen: dispatch modes are a thread's own."""
+        if self.torch_mode is None or self.here.sees_torch:
+            yield
+            return
+        with self.torch_mode():
+            self.here.sees_torch = True
+            try:
+                yield
+            finally:
+                self.here.sees_torch = False
 
     # --- what ------------------------------------------------------------------------------------
 
@@ -220,13 +250,12 @@ class Recorder:
 
     def _dead(self, access: Access) -> bool:
         """Whether every thread knows of it: then so does whatever any of them submits."""
-        alive = []
-        for timeline, ghost in self._threads:
-            thread = ghost()
-            if thread is not None and thread.is_alive():
-                alive.append((timeline, ghost))
-        self._threads[:] = alive
+        self._threads[:] = [t for t in self._threads if t[1]() is not None]
         return all(
             t.id == access.timeline or t.clock.get(access.timeline, 0) >= access.tick
-            for t, _ in alive
+            for t, _ in self._threads
         )
+
+
+def _thread_name(thread: threading.Thread | None) -> str:
+    return f"host thread {thread.name!r}" if thread else f"host thread {threading.get_ident()}"

@@ -80,8 +80,8 @@ class StreamSanitizer:
             from .torch_mode import TorchMode, host_reads
 
             self._scopes.enter_context(host_reads([recorder]))
-            self._mode = TorchMode(recorder)
-            self._scopes.enter_context(self._mode)
+            recorder.torch_mode = lambda: TorchMode(recorder)
+            self._scopes.enter_context(recorder.seeing_torch())
         note = "a StreamSanitizer is on: calls are noted, and take longer"
         self.backend.modes = (*self.backend.modes, note)
         self.backend._on_close.append(self.stop)
@@ -130,13 +130,10 @@ class StreamSanitizer:
 
     @contextmanager
     def in_thread(self) -> Iterator[None]:
-        """Around the body of a thread: dispatch modes are a thread's own."""
-        if not self._torch_ops or self._recorder is None:
-            yield
-            return
-        from .torch_mode import TorchMode
-
-        with TorchMode(self._recorder):
+        """Around the body of a thread."""
+        assert self._recorder is not None
+        self._recorder.name_thread()
+        with self._recorder.seeing_torch():
             yield
 
     # --- races -----------------------------------------------------------------------------------

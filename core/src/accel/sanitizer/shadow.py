@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .access import Access, unordered
-from .extents import Box, meet
+from .extents import meet
 
 __all__ = ["Shadow"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
 from typing import NamedTuple
 
 __all__ = ["Site", "Skipped"]
@@ -28,8 +29,8 @@ class Skipped:
 
     def site(self) -> Site:
         """The line that is to blame for the call being made now."""
-        frame = sys._getframe(1)
-        innermost = frame
+        innermost = sys._getframe(1)
+        frame: FrameType | None = innermost
         mine = self._mine
         while frame is not None:
             name = frame.f_globals.get("__name__", "")
@@ -39,6 +40,6 @@ class Skipped:
             if not skip:
                 code = frame.f_code
                 return Site(code.co_filename, frame.f_lineno, code.co_name)
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         code = innermost.f_code
         return Site(code.co_filename, innermost.f_lineno, code.co_name)

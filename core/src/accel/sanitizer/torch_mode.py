@@ -44,27 +44,26 @@ class _Effects:
         self.nothing = view or name in _METADATA
         self.hands_to_host = name in _HOST_VALUE
         self.copies = name in ("copy_", "_to_copy")
+        like = name.endswith("_like") or name.startswith("new_")  # take shape and dtype only
         self.arguments = [
-            (a.name, a.alias_info is not None and a.alias_info.is_write) for a in schema.arguments
+            (i, a.name, a.alias_info is not None and a.alias_info.is_write)
+            for i, a in enumerate(schema.arguments)
+            if not like or a.name == "fill_value"
         ]
         #: Results that are new tensors, and full.
-        self.makes = [
-            r.alias_info is None and name not in _UNINITIALISED for r in returns
-        ]
+        self.makes = [r.alias_info is None and name not in _UNINITIALISED for r in returns]
 
 
-class TorchMode(TorchDispatchMode):
+class TorchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The dispatch mode of one thread."""
 
     def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._r = recorder
         self._effects: dict[Any, _Effects] = {}
         self._device = recorder.backend.device.type
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self._r.here.depth:
             return func(*args, **kwargs)
@@ -79,7 +78,7 @@ class TorchMode(TorchDispatchMode):
     def _note(self, effects: _Effects, args: Any, kwargs: Any, result: Any) -> None:
         r = self._r
         touched: list[tuple[torch.Tensor, bool, str]] = []
-        for i, (name, writes) in enumerate(effects.arguments):
+        for i, name, writes in effects.arguments:
             value = args[i] if i < len(args) else kwargs.get(name)
             if value is not None:
                 touched += [(t, writes, n) for t, n in _tensors(value, name)]
@@ -141,7 +140,8 @@ def host_reads(recorders: list[Recorder]) -> Iterator[None]:
     A read at the time of the call; what is done to the array later is not seen.
     """
     names = ("tolist", "numpy", "__array__")
-    originals = {name: (vars(torch.Tensor).get(name), getattr(torch.Tensor, name)) for name in names}
+    own_members = vars(torch.Tensor)
+    originals = {name: (own_members.get(name), getattr(torch.Tensor, name)) for name in names}
     for name, (_, original) in originals.items():
         setattr(torch.Tensor, name, _reading(name, original, recorders))
     try:
