@@ -155,9 +155,9 @@ def _exit_with_work(backend: Backend, argument: str) -> None:
     import torch
 
     source = torch.zeros(64 << 20, dtype=torch.uint8, device=backend.device)
-    target = torch.empty_like(source)
     streams = [backend.streams.create() for _ in range(3)]
-    for stream in streams:
+    targets = [torch.empty_like(source) for _ in streams]
+    for stream, target in zip(streams, targets, strict=True):
         for _ in range(4):
             backend.memcpy.copy_async(target, source, stream)
     _say("queued")

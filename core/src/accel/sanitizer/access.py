@@ -15,8 +15,8 @@ class Access:
     """A read or a write of some bytes."""
 
     __slots__ = (
-        "argument", "at_call", "box", "call", "clock", "late", "name", "on_host", "raw", "site",
-        "stood_in", "tick", "timeline", "what", "write",
+        "argument", "at_call", "box", "call", "clock", "late", "name", "on_host", "order", "raw",
+        "site", "stood_in", "tick", "timeline", "what", "write",
     )  # fmt: skip
 
     def __init__(
@@ -30,7 +30,7 @@ class Access:
     ) -> None:
         (
             self.timeline, self.tick, self.clock, self.name, self.on_host, self.late,
-            self.stood_in, self.at_call, self.site, self.call,
+            self.stood_in, self.at_call, self.site, self.call, self.order,
         ) = when  # fmt: skip
         self.write = write
         self.argument = argument  #: of the call: ``dst``, ``srcs[3]``
@@ -52,6 +52,7 @@ class When(NamedTuple):
     at_call: bool  #: an operand in host memory that is read before the call returns
     site: Site
     call: str
+    order: int  #: counts the calls
 
 
 def unordered(a: Access, b: Access) -> bool:

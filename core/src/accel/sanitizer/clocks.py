@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .sites import Site
+
 __all__ = ["Clock", "Snapshot", "Timeline", "View"]
 
 Clock = dict[int, int]
@@ -51,7 +53,7 @@ class Timeline:
         """What happens here from now on happens after all of ``snapshot``."""
         timeline, tick, clock, whole = snapshot
         mine = self.clock
-        if timeline == self.id and not whole:
+        if timeline == self.id and (not whole or clock is mine):
             return
         if mine.get(timeline, 0) >= tick and not whole:
             return
@@ -72,12 +74,14 @@ class View(Timeline):
     belongs to the stream's tick at that time, though it is heard of later.
     """
 
-    __slots__ = ()
+    __slots__ = ("order", "site")
 
     late = True
 
-    def __init__(self, stream: Timeline) -> None:
+    def __init__(self, stream: Timeline, order: int, site: Site) -> None:
         super().__init__(stream.id, f"a callback on {stream.name}", False)
+        self.order = order
+        self.site = site  #: where it was given to the stream
         self.tick = stream.tick
         self.clock = stream.clock
 

@@ -61,14 +61,35 @@ def unwatch(watcher: Watcher) -> None:
                 _tokens.clear()
 
 
+class _Busy(threading.local):
+    """Set while a watcher is told: what it locks itself is no news."""
+
+    now = False
+
+
+_busy = _Busy()
+
+
 def _token() -> _Token:
-    return [(w, w.released()) for w in _watchers]
+    if _busy.now:
+        return []
+    _busy.now = True
+    try:
+        return [(w, w.released()) for w in _watchers]
+    finally:
+        _busy.now = False
 
 
 def _observe(token: _Token | None) -> None:
-    for watcher, snapshot in token or ():
-        if watcher in _watchers:
-            watcher.acquired(snapshot)
+    if not token or _busy.now:
+        return
+    _busy.now = True
+    try:
+        for watcher, snapshot in token:
+            if watcher in _watchers:
+                watcher.acquired(snapshot)
+    finally:
+        _busy.now = False
 
 
 def _release(key: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..interpose.interposition import Interposition, Method
-from .clocks import Snapshot, View
+from .clocks import Snapshot
 from .recorder import Recorder
 
 __all__ = ["Order"]
@@ -133,11 +133,7 @@ class Order:
             if r.here.depth or not callable(fn):
                 return inner(stream, fn)  # type: ignore[no-any-return]
             with r.lock:
-                timeline, host = r.stream(stream), r.host()
-                if timeline is not host:
-                    timeline.join(host.snapshot())
-                timeline.advance()
-                view = View(timeline)
+                view = r.view(stream)
 
             def noted() -> object:
                 with r.callback(view):

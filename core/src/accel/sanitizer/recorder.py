@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from ..providers import MemRef
 from .access import Access, When
 from .allocations import Pool
 from .clocks import Snapshot, Timeline, View
+from .deferred import Deferred, Suspicion
 from .extents import Box, tensor_box
 from .memory import Memory
 from .sites import Skipped
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
-#: ``(earlier, later, device, range of bytes, slot of a cache or None)``
-OnRace = Callable[[Access, Access, str, tuple[int, int], "int | None"], None]
+OnRace = Callable[[Suspicion], None]
 
 
 class _Alive:
@@ -54,17 +55,19 @@ class Recorder:
         backend = interposition.backend
         self.backend = backend
         self.here = _Here()
-        self.lock = threading.RLock()
+        self.lock = _thread.RLock()  # not one that a sanitizer looks at
         self.sites = Skipped(
             *{type(getattr(backend, a)).__module__.partition(".")[0] for a in ("streams", "memcpy")}
         )
         self.pool = Pool()
         self._on_race = on_race
+        self._deferred = Deferred()
         #: Makes the dispatch mode of a thread; None where torch operations are not looked at.
         self.torch_mode: Callable[[], AbstractContextManager[object]] | None = None
         self._interposition = interposition
         self._on_cpu = backend.device.type == "cpu"
         self._numbers = 0
+        self._calls = 0
         self._streams: dict[int, Timeline] = {}
         self._threads: list[tuple[Timeline, weakref.ref[_Alive]]] = []
         self._memories: dict[str, Memory] = {}
@@ -151,10 +154,25 @@ class Recorder:
             return self.submit(None, call)._replace(stood_in=host.id)
         return self.submit(None, call) if on_device else self.on_host(call)
 
+    def view(self, stream: Any) -> View:
+        """The place of a callback that is given to ``stream`` now."""
+        timeline, host = self.stream(stream), self.host()
+        if timeline is not host:
+            timeline.join(host.snapshot())
+        timeline.advance()
+        self._calls += 1
+        view = View(timeline, self._calls, self.sites.site())
+        self._deferred.begin(view)
+        return view
+
     def _when(self, timeline: Timeline, tick: int, call: str, *, at_call: bool = False) -> When:
+        self._calls += 1
+        order, site = self._calls, None
+        if isinstance(timeline, View):
+            order, site = timeline.order, timeline.site
         return When(
             timeline.id, tick, timeline.clock, timeline.name, timeline.on_host, timeline.late, 0,
-            at_call, self.sites.site(), call,
+            at_call, self.sites.site(site), call, order,
         )  # fmt: skip
 
     def learn(self, snapshot: Snapshot | None) -> None:
@@ -175,6 +193,21 @@ class Recorder:
         finally:
             here.views = here.views[:-1]
             here.depth = depth
+            self._ended(view)
+
+    def _ended(self, view: View) -> None:
+        with self.lock:
+            for timeline in self._streams.values():
+                if timeline.id == view.id:
+                    timeline.join(view.snapshot())
+            errors: list[Exception] = []
+            for suspicion in self._deferred.end(view):
+                try:
+                    self._on_race(suspicion)
+                except Exception as error:  # asked to raise: but all of them are to be listed
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
     @contextmanager
     def seeing_torch(self) -> Iterator[None]:
@@ -199,7 +232,9 @@ class Recorder:
             pool = self.pool if device.type == "cpu" else Pool()
 
             def race(a: Access, b: Access, at: tuple[int, int], slot: int | None) -> None:
-                self._on_race(a, b, key, at, slot)
+                suspicion = Suspicion(a, b, key, at, slot)
+                if not self._deferred.holds(suspicion):
+                    self._on_race(suspicion)
 
             found = self._memories[key] = Memory(pool, race, self._dead)
         return found

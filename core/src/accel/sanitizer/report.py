@@ -56,8 +56,8 @@ class Race:
 
 def race(a: Access, b: Access, device: str, at: tuple[int, int], slot: int | None) -> Race:
     """The report of two accesses, ``a`` called first."""
-    if a.late and not b.late:
-        a, b = b, a  # the callback was heard of late, but was in the queue
+    if b.order < a.order:
+        a, b = b, a  # a callback was heard of late, but was in the queue
     return Race(_side(a), _side(b), device, *at, slot, _fix(a, b))
 
 

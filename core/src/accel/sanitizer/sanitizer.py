@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import StateError, StreamRaceError, StreamRaceWarning
 from ..interpose.interposition import Interposition
 from . import host_threads
-from .access import Access
 from .clocks import Snapshot
+from .deferred import Suspicion
 from .recorder import Recorder
 from .report import Race, race
 from .stand_in import StandIn
@@ -93,7 +93,7 @@ class StreamSanitizer:
         if scopes is not None:
             scopes.close()
             self.backend.modes = tuple(m for m in self.backend.modes if "StreamSanitizer" not in m)
-            if self.stop in self.backend._on_close:
+            if not self.backend.closed:  # else the list is being gone through
                 self.backend._on_close.remove(self.stop)
 
     def __enter__(self) -> StreamSanitizer:
@@ -138,9 +138,8 @@ class StreamSanitizer:
 
     # --- races -----------------------------------------------------------------------------------
 
-    def _found(
-        self, a: Access, b: Access, device: str, at: tuple[int, int], slot: int | None
-    ) -> None:
+    def _found(self, suspicion: Suspicion) -> None:
+        a, b, device, at, slot = suspicion
         key = (a.site, b.site, a.call, b.call, a.write, b.write)
         if key in self._said:
             return

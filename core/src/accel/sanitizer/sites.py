@@ -27,8 +27,11 @@ class Skipped:
         self._packages = frozenset(("accel", "torch", "contextlib", "threading", *packages))
         self._mine: dict[str, bool] = {}
 
-    def site(self) -> Site:
-        """The line that is to blame for the call being made now."""
+    def site(self, otherwise: Site | None = None) -> Site:
+        """The line that is to blame for the call being made now.
+
+        ``otherwise`` where no frame is the program's: a callback that is no Python function.
+        """
         innermost = sys._getframe(1)
         frame: FrameType | None = innermost
         mine = self._mine
@@ -41,5 +44,7 @@ class Skipped:
                 code = frame.f_code
                 return Site(code.co_filename, frame.f_lineno, code.co_name)
             frame = frame.f_back
+        if otherwise is not None:
+            return otherwise
         code = innermost.f_code
         return Site(code.co_filename, innermost.f_lineno, code.co_name)
