@@ -93,9 +93,7 @@ def test_objects_made_before_are_seen_too(backend: accel.Backend) -> None:
     ]  # fmt: skip
 
 
-def test_every_area_is_seen_and_answers_as_before(
-    backend: accel.Backend, layer: Counting
-) -> None:
+def test_every_area_is_seen_and_answers_as_before(backend: accel.Backend, layer: Counting) -> None:
     x, y = torch.arange(10), torch.zeros(10, dtype=torch.int64)
     stream = backend.streams.create(priority=-1)
     backend.memcpy.copy_async(y, x, stream=stream)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Allocations", "Pool"]
 
-_SWEEP = 4096
+_SWEEP = 1024
 
 
 class _Owner:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .access import Access
-from .clocks import View
+from .clocks import Timeline, View
 
 __all__ = ["Deferred", "Suspicion"]
 
@@ -35,6 +35,10 @@ class Deferred:
     def begin(self, view: View) -> None:
         """A callback was given to a stream."""
         self._open.append(view)
+
+    def waits_for(self, timeline: Timeline) -> bool:
+        """Whether a callback on this stream has not ended."""
+        return any(v.id == timeline.id for v in self._open)
 
     def holds(self, suspicion: Suspicion) -> bool:
         """Whether the verdict has to wait; it is kept until then."""

@@ -30,7 +30,7 @@ Known = Any  # a bool array over the table of accesses
 #: ``(earlier, later, row's frame, row, slot)``
 SlotConflict = Callable[[Access, Access, "Frame", int, int], None]
 
-_TABLE = 4096
+_TABLE = 1024
 
 
 class Rows:

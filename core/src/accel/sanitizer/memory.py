@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "Memory"]
 
-_SWEEP = 4096
+_SWEEP = 1024
 
 #: ``(earlier, later, range of bytes, slot of the cache or None)``
 Found = Callable[[Access, Access, tuple[int, int], "int | None"], None]
@@ -79,6 +79,8 @@ class Memory:
         """Drop what nothing can race with any more."""
         self.owners.sweep()
         self.shadow.sweep(self._dead)
+        for frame in self.caches.frames:
+            frame.sweep(self._dead)
         self._sweep_at = max(_SWEEP, 2 * len(self.shadow))
 
     # --- one kind against the other --------------------------------------------------------------

@@ -32,6 +32,10 @@ __all__ = ["Recorder"]
 OnRace = Callable[[Suspicion], None]
 
 
+#: Timelines after which those that are over are looked for.
+_TIMELINES = 64
+
+
 class _Alive:
     """Goes with its thread."""
 
@@ -68,6 +72,7 @@ class Recorder:
         self._on_cpu = backend.device.type == "cpu"
         self._numbers = 0
         self._calls = 0
+        self._retire_at = _TIMELINES
         self._streams: dict[int, Timeline] = {}
         self._threads: list[tuple[Timeline, weakref.ref[_Alive]]] = []
         self._memories: dict[str, Memory] = {}
@@ -111,6 +116,8 @@ class Recorder:
         if found is None:
             name = "the default stream" if handle == self._default else f"stream {handle}"
             with self.lock:
+                if self._numbers >= self._retire_at:
+                    self._retire()
                 found = self._streams.setdefault(handle, self._timeline(name, False))
         return found
 
@@ -125,6 +132,25 @@ class Recorder:
     def _timeline(self, name: str, on_host: bool) -> Timeline:
         self._numbers += 1
         return Timeline(self._numbers, name, on_host)
+
+    def _retire(self) -> None:
+        """Drop timelines whose whole past every thread knows: streams that come and go."""
+        live = [t for t, ghost in self._threads if ghost() is not None]
+        past = [t for t, ghost in self._threads if ghost() is None]
+        past += [t for t in self._streams.values() if not self._deferred.waits_for(t)]
+
+        def known(t: Timeline) -> bool:
+            return all(h.clock.get(t.id, 0) >= t.tick for h in live)
+
+        over = {t.id for t in past if known(t)}
+        for memory in self._memories.values():
+            memory.sweep()
+        self._threads = [(t, g) for t, g in self._threads if t.id not in over]
+        self._streams = {h: t for h, t in self._streams.items() if t.id not in over}
+        for timeline in (*live, *self._streams.values()):
+            if not over.isdisjoint(timeline.clock):
+                timeline.clock = {t: n for t, n in timeline.clock.items() if t not in over}
+        self._retire_at = self._numbers + max(_TIMELINES, len(self._streams))
 
     # --- when ------------------------------------------------------------------------------------
 
@@ -285,10 +311,9 @@ class Recorder:
 
     def _dead(self, access: Access) -> bool:
         """Whether every thread knows of it: then so does whatever any of them submits."""
-        self._threads[:] = [t for t in self._threads if t[1]() is not None]
+        alive = [t for t, ghost in self._threads if ghost() is not None]
         return all(
-            t.id == access.timeline or t.clock.get(access.timeline, 0) >= access.tick
-            for t, _ in self._threads
+            t.id == access.timeline or t.clock.get(access.timeline, 0) >= access.tick for t in alive
         )
 
 
