@@ -74,7 +74,7 @@ def test_index_tensors_may_be_changed_after_the_call(backend: accel.Backend) -> 
     a, c = make(LAYOUTS[0]), make(LAYOUTS[0])
     stream = backend.streams.create()
     index = torch.arange(8)
-    for i in range(3):
+    for _ in range(3):
         backend.kv.transfer(a, c, index, index, stream=stream)
         index.add_(8)
     mapping = torch.tensor([[0, 1]])
@@ -240,3 +240,28 @@ def test_order_that_cannot_be_seen_is_told() -> None:
         sanitizer.observe(box[0])
         assert float(shared.sum()) == 1000
         thread.join()
+
+
+def test_sanitizers_may_end_in_any_order() -> None:
+    from torch.testing._internal.logging_tensor import LoggingTensorMode
+
+    backend, other = accel.get_backend("cpu"), accel.get_backend("cpu-reference")
+    before = {name: getattr(torch.Tensor, name) for name in ("tolist", "numpy")}
+    depth = torch._C._len_torch_dispatch_stack()
+    first, second = StreamSanitizer(backend), StreamSanitizer(other)
+    first.start()
+    second.start()
+    with LoggingTensorMode():
+        first.stop()
+        assert torch.ones(3).tolist() == [1, 1, 1]
+    second.stop()
+    assert torch._C._len_torch_dispatch_stack() == depth
+    assert {name: getattr(torch.Tensor, name) for name in before} == before
+
+
+def test_a_sanitizer_is_on_once() -> None:
+    sanitizer = StreamSanitizer(accel.get_backend("cpu"))
+    with sanitizer:
+        with pytest.raises(accel.StateError, match="on already"):
+            sanitizer.start()
+    sanitizer.stop()

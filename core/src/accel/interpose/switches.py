@@ -31,7 +31,7 @@ def apply_switches(backend: Backend) -> None:
     if sanitize:
         from ..sanitizer import StreamSanitizer
 
-        StreamSanitizer(backend, raising=sanitize == "raise").start()
+        StreamSanitizer(backend, raising=sanitize == "raise").start(within_modes=True)
 
 
 def _read(name: str, meanings: tuple[str, ...]) -> str:

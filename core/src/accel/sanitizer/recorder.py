@@ -6,12 +6,13 @@ import _thread
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..capabilities import Capability
 from ..interpose.interposition import Interposition
 from ..providers import MemRef
+from . import torch_mode
 from .access import Access, When
 from .allocations import Pool
 from .clocks import Snapshot, Timeline, View
@@ -49,7 +50,6 @@ class _Here(threading.local):
     timeline: Timeline | None = None
     views: tuple[View, ...] = ()
     alive: _Alive | None = None
-    sees_torch = False  #: the dispatch mode is on
 
 
 class Recorder:
@@ -66,8 +66,6 @@ class Recorder:
         self.pool = Pool()
         self._on_race = on_race
         self._deferred = Deferred()
-        #: Makes the dispatch mode of a thread; None where torch operations are not looked at.
-        self.torch_mode: Callable[[], AbstractContextManager[object]] | None = None
         self._interposition = interposition
         self._on_cpu = backend.device.type == "cpu"
         self._numbers = 0
@@ -214,7 +212,7 @@ class Recorder:
         depth, here.depth = here.depth, 0
         here.views = (*here.views, view)
         try:
-            with self.seeing_torch():
+            with torch_mode.seeing():
                 yield
         finally:
             here.views = here.views[:-1]
@@ -234,19 +232,6 @@ class Recorder:
                     errors.append(error)
         if errors:
             raise errors[0]
-
-    @contextmanager
-    def seeing_torch(self) -> Iterator[None]:
-        """Torch operations of the calling thread are seen: dispatch modes are a thread's own."""
-        if self.torch_mode is None or self.here.sees_torch:
-            yield
-            return
-        with self.torch_mode():
-            self.here.sees_torch = True
-            try:
-                yield
-            finally:
-                self.here.sees_torch = False
 
     # --- what ------------------------------------------------------------------------------------
 

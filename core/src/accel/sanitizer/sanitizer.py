@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StateError, StreamRaceError, StreamRaceWarning
 from ..interpose.interposition import Interposition
-from . import host_threads
+from . import host_threads, torch_mode
 from .clocks import Snapshot
 from .deferred import Suspicion
 from .recorder import Recorder
@@ -56,10 +55,12 @@ class StreamSanitizer:
         self._recorder: Recorder | None = None
         self._layer: StandIn | None = None
         self._scopes: ExitStack | None = None
-        self._pending = threading.local()
 
-    def start(self) -> StreamSanitizer:
+    def start(self, *, within_modes: bool = False) -> StreamSanitizer:
         """Switch on until :meth:`stop`, or until the backend is closed.
+
+        Args:
+            within_modes: other torch dispatch modes of this thread may end before this does.
 
         Raises:
             StateError: it is on already; the backend is closed.
@@ -76,13 +77,14 @@ class StreamSanitizer:
         self._scopes.callback(interposition.remove, self._layer)
         host_threads.watch(self)
         self._scopes.callback(host_threads.unwatch, self)
-        if self._torch_ops:
-            from .torch_mode import TorchMode, host_reads
-
-            self._scopes.enter_context(host_reads([recorder]))
-            recorder.torch_mode = lambda: TorchMode(recorder)
-            self._scopes.enter_context(recorder.seeing_torch())
         note = "a StreamSanitizer is on: calls are noted, and take longer"
+        if self._torch_ops:
+            outside = not (within_modes and torch_mode.in_other_modes())
+            torch_mode.watch(recorder, this_thread=outside)
+            self._scopes.callback(torch_mode.unwatch, recorder)
+            if not outside:
+                note += "; torch operations of the thread that built the backend are not seen, as"
+                note += " it did so inside a torch dispatch mode"
         self.backend.modes = (*self.backend.modes, note)
         self.backend._on_close.append(self.stop)
         return self
@@ -133,7 +135,7 @@ class StreamSanitizer:
         """Around the body of a thread."""
         assert self._recorder is not None
         self._recorder.name_thread()
-        with self._recorder.seeing_torch():
+        with torch_mode.seeing():
             yield
 
     # --- races -----------------------------------------------------------------------------------

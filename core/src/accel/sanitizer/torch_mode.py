@@ -7,18 +7,20 @@ any other tensor is read.
 
 from __future__ import annotations
 
+import _thread
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
 if TYPE_CHECKING:
     from .access import When
     from .recorder import Recorder
 
-__all__ = ["TorchMode", "host_reads", "modes_are_active"]
+__all__ = ["in_other_modes", "seeing", "unwatch", "watch"]
 
 #: Their result holds nothing yet.
 _UNINITIALISED = frozenset(
@@ -54,59 +56,127 @@ class _Effects:
         self.makes = [r.alias_info is None and name not in _UNINITIALISED for r in returns]
 
 
-class TorchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The dispatch mode of one thread."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._r = recorder
-        self._effects: dict[Any, _Effects] = {}
-        self._device = recorder.backend.device.type
+class _TorchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The dispatch mode of one thread, for all sanitizers that are on."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self._r.here.depth:
-            return func(*args, **kwargs)
-        effects = self._effects.get(func)
-        if effects is None:
-            effects = self._effects[func] = _Effects(func)
         result = func(*args, **kwargs)
-        if not effects.nothing:
-            self._note(effects, args, kwargs, result)
+        for recorder in _recorders:
+            if not recorder.here.depth:
+                effects = _effects.get(func)
+                if effects is None:
+                    effects = _effects[func] = _Effects(func)
+                if not effects.nothing:
+                    _note(recorder, effects, args, kwargs, result)
         return result
 
-    def _note(self, effects: _Effects, args: Any, kwargs: Any, result: Any) -> None:
-        r = self._r
-        touched: list[tuple[torch.Tensor, bool, str]] = []
-        for i, name, writes in effects.arguments:
-            value = args[i] if i < len(args) else kwargs.get(name)
-            if value is not None:
-                touched += [(t, writes, n) for t, n in _tensors(value, name)]
-        results = result if isinstance(result, (tuple, list)) else (result,)
-        for value, made in zip(results, effects.makes, strict=False):
-            if made:
-                touched += [(t, True, n) for t, n in _tensors(value, "the result")]
-        if not touched:
-            return
-        on_device = any(t.device.type == self._device for t, _, _ in touched)
-        with r.lock:
-            when = r.in_torch(effects.call, on_device)
-            for tensor, writes, name in touched:
-                note(r, when, tensor, writes, name)
-            if self._waits(effects, touched, args, kwargs) and not when.on_host:
-                r.learn(r.stream(None).snapshot())
 
-    def _waits(
-        self, effects: _Effects, touched: list[tuple[torch.Tensor, bool, str]], args: Any, kw: Any
-    ) -> bool:
-        """Whether the host has the values when the call returns."""
-        if effects.hands_to_host:
-            return True
-        if not effects.copies or self._device == "cpu":
-            return False
-        # To or from the host, unless asked not to wait.
-        waits = not (kw.get("non_blocking") or (len(args) > 2 and args[2] is True))
-        return waits and len({t.device.type for t, _, _ in touched}) > 1
+class _Here(threading.local):
+    mode: _TorchMode | None = None
+
+
+_recorders: list[Recorder] = []
+_effects: dict[Any, _Effects] = {}
+_here = _Here()
+_originals: dict[str, Any] = {}
+_lock = _thread.allocate_lock()
+
+
+def watch(recorder: Recorder, *, this_thread: bool) -> None:
+    """Show torch operations to ``recorder``: of threads to come, and of this one if asked to."""
+    with _lock:
+        if not _recorders:
+            _replace_host_reads()
+        _recorders.append(recorder)
+    if this_thread:
+        _enter()
+
+
+def unwatch(recorder: Recorder) -> None:
+    """No longer."""
+    with _lock:
+        _recorders.remove(recorder)
+        if _recorders:
+            return
+        for name, own in _originals.items():
+            if own is not None:
+                setattr(torch.Tensor, name, own)
+            else:
+                delattr(torch.Tensor, name)
+        _originals.clear()
+    _leave()
+
+
+@contextmanager
+def seeing() -> Iterator[None]:
+    """Torch operations of the calling thread are seen: dispatch modes are a thread's own."""
+    if not _recorders or not _enter():
+        yield
+        return
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def in_other_modes() -> bool:
+    """Whether this thread is inside dispatch modes that will end before a sanitizer's would."""
+    return torch._C._len_torch_dispatch_stack() > (_here.mode is not None)
+
+
+def _enter() -> bool:
+    if _here.mode is not None:
+        return False
+    _here.mode = _TorchMode()  # type: ignore[no-untyped-call]
+    _here.mode.__enter__()  # type: ignore[no-untyped-call]
+    return True
+
+
+def _leave() -> None:
+    # Modes end in the order in which they began: one that lies under another's stays, and does
+    # nothing as long as no sanitizer is on.
+    if _here.mode is not None and _get_current_dispatch_mode() is _here.mode:
+        _here.mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        _here.mode = None
+
+
+def _note(r: Recorder, effects: _Effects, args: Any, kwargs: Any, result: Any) -> None:
+    touched: list[tuple[torch.Tensor, bool, str]] = []
+    for i, name, writes in effects.arguments:
+        value = args[i] if i < len(args) else kwargs.get(name)
+        if value is not None:
+            touched += [(t, writes, n) for t, n in _tensors(value, name)]
+    results = result if isinstance(result, (tuple, list)) else (result,)
+    for value, made in zip(results, effects.makes, strict=False):
+        if made:
+            touched += [(t, True, n) for t, n in _tensors(value, "the result")]
+    if not touched:
+        return
+    on_device = any(t.device.type == r.backend.device.type for t, _, _ in touched)
+    with r.lock:
+        when = r.in_torch(effects.call, on_device)
+        for tensor, writes, name in touched:
+            note(r, when, tensor, writes, name)
+        if _waits(r, effects, touched, args, kwargs) and not when.on_host:
+            r.learn(r.stream(None).snapshot())
+
+
+def _waits(
+    r: Recorder,
+    effects: _Effects,
+    touched: list[tuple[torch.Tensor, bool, str]],
+    args: Any,
+    kw: Any,
+) -> bool:
+    """Whether the host has the values when the call returns."""
+    if effects.hands_to_host:
+        return True
+    if not effects.copies or r.backend.device.type == "cpu":
+        return False
+    # To or from the host, unless asked not to wait.
+    waits = not (kw.get("non_blocking") or (len(args) > 2 and args[2] is True))
+    return waits and len({t.device.type for t, _, _ in touched}) > 1
 
 
 def note(r: Recorder, when: When, tensor: torch.Tensor, writes: bool, argument: str) -> None:
@@ -128,36 +198,20 @@ def _tensors(value: Any, name: str) -> Iterator[tuple[torch.Tensor, str]]:
                 yield item, f"{name}[{i}]"
 
 
-def modes_are_active() -> bool:
-    """Whether this thread is inside other dispatch modes, which end in the order they began."""
-    return torch._C._len_torch_dispatch_stack() > 0
-
-
-@contextmanager
-def host_reads(recorders: list[Recorder]) -> Iterator[None]:
+def _replace_host_reads() -> None:
     """See ``tolist`` and ``numpy``, which hand a CPU tensor's bytes out without any operator.
 
     A read at the time of the call; what is done to the array later is not seen.
     """
-    names = ("tolist", "numpy", "__array__")
-    own_members = vars(torch.Tensor)
-    originals = {name: (own_members.get(name), getattr(torch.Tensor, name)) for name in names}
-    for name, (_, original) in originals.items():
-        setattr(torch.Tensor, name, _reading(name, original, recorders))
-    try:
-        yield
-    finally:
-        for name, (own, _) in originals.items():
-            if own is not None:
-                setattr(torch.Tensor, name, own)
-            else:
-                delattr(torch.Tensor, name)
+    for name in ("tolist", "numpy", "__array__"):
+        _originals[name] = vars(torch.Tensor).get(name)
+        setattr(torch.Tensor, name, _reading(name, getattr(torch.Tensor, name)))
 
 
-def _reading(name: str, original: Any, recorders: list[Recorder]) -> Any:
+def _reading(name: str, original: Any) -> Any:
     def read(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         if self.device.type == "cpu" and type(self) is torch.Tensor:
-            for r in recorders:
+            for r in _recorders:
                 if r.here.depth:
                     continue
                 with r.lock:
