@@ -37,7 +37,7 @@ LAYOUTS = ("L K | B S H D", "L | K B S H D", "| B L K S H D", "L | B H S K D", "
 def test_disjoint_slots_of_one_cache_on_two_streams(backend: accel.Backend, layout: str) -> None:
     device, host = make(layout), make("L K | T H D")
     streams = [backend.streams.create() for _ in range(2)]
-    for step in range(3):
+    for _ in range(3):
         for i, stream in enumerate(streams):
             slots = torch.arange(i, 32, 2)
             backend.kv.transfer(host, device, slots, slots, stream=stream)

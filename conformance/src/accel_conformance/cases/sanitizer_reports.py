@@ -111,7 +111,7 @@ def test_slots(backend: Backend, layout: str, common: bool) -> None:
 
 @case(level=1, needs=NEEDS)
 def test_calls_go_through(backend: Backend, guarded: Guards, random_tensor: RandomTensor) -> None:
-    """Under the sanitizer calls do what they did, errors are the same, and nothing is left of it."""
+    """Under the sanitizer calls and errors are what they were, and nothing is left of it."""
     before = {name: getattr(backend.memcpy, name) for name in ("copy", "copy_async", "fill")}
     src, dst = random_tensor(3000), guarded(3000)
     stream = backend.streams.create()
