@@ -272,6 +272,18 @@ def columns_of_a_matrix(b: Backend, wait: bool) -> Any:
     b.memcpy.copy_async(out, whole[:, first : first + 20], right)
 
 
+@planted("write-read", COPY, COPY)
+def column_between_whose_writer_waited(b: Backend, wait: bool) -> Any:
+    first, second, third = (b.streams.create() for _ in range(3))
+    whole, src, out = torch.zeros(50, 4), torch.zeros(50, 1), torch.zeros(50, 1)
+    b.memcpy.copy_async(whole[:, :1], src, first)
+    second.wait_stream(first)
+    b.memcpy.copy_async(whole[:, 1:2], src, second)  # the same rows, but other bytes
+    if wait:
+        third.wait_stream(first)
+    b.memcpy.copy_async(out, whole[:, :1], third)
+
+
 @planted("write-read", "memcpy.copy_batch", COPY)
 def one_pair_of_a_batch(b: Backend, wait: bool) -> Any:
     left, right = b.streams.create(), b.streams.create()

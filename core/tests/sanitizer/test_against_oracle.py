@@ -92,8 +92,19 @@ def ranges(draw: st.DrawFn, limit: int) -> tuple[int, int]:
 def step(draw: st.DrawFn) -> tuple[object, ...]:
     kind = draw(
         st.sampled_from(
-            ["copy", "raw", "heads", "fill", "transfer", "record", "wait", "record", "wait"]
-            + ["join", "sync", "event_sync", "host_write", "host_read", "idle"]
+            ["copy", "raw", "heads", "heads", "heads", "heads", "fill", "transfer"]
+            + [
+                "record",
+                "wait",
+                "record",
+                "wait",
+                "join",
+                "sync",
+                "event_sync",
+                "host_write",
+                "host_read",
+                "idle",
+            ]
         )
     )
     if kind in ("copy", "raw"):
