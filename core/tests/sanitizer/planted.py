@@ -275,13 +275,13 @@ def columns_of_a_matrix(b: Backend, wait: bool) -> Any:
 @planted("write-read", COPY, COPY)
 def column_between_whose_writer_waited(b: Backend, wait: bool) -> Any:
     first, second, third = (b.streams.create() for _ in range(3))
-    whole, src, out = torch.zeros(50, 4), torch.zeros(50, 1), torch.zeros(50, 1)
-    b.memcpy.copy_async(whole[:, :1], src, first)
+    whole, src, out = torch.zeros(50, 4), torch.zeros(50, 1), torch.zeros(48, 1)
+    b.memcpy.copy_async(whole[1:49, 1:2], src[1:49], first)
     second.wait_stream(first)
-    b.memcpy.copy_async(whole[:, 1:2], src, second)  # the same rows, but other bytes
+    b.memcpy.copy_async(whole[:, 2:3], src, second)  # more rows, around the others' bytes
     if wait:
         third.wait_stream(first)
-    b.memcpy.copy_async(out, whole[:, :1], third)
+    b.memcpy.copy_async(out, whole[1:49, 1:2], third)
 
 
 @planted("write-read", "memcpy.copy_batch", COPY)
