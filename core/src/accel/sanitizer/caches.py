@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..kv.overlap import boxes_meet
+from ..strided_boxes import boxes_meet
 from .frames import Frame, Rows, Shape, rows_of, whole_row
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..kv.geometry import Dim
-from ..kv.overlap import boxes_meet
+from ..strided_boxes import boxes_meet
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..kv.geometry import Dim
-from ..kv.overlap import boxes_meet
+from ..strided_boxes import boxes_meet
 from .access import Access
 from .extents import Box, nested
 
