@@ -38,13 +38,13 @@ def covered(report):
 @pytest.mark.parametrize("ahead", [1, 2, 4])
 def test_copies_of_fixed_length_are_hidden(cpu, busy, slow_copies, ahead):
     """At least 95 % after the first layer; the pass takes as long as its compute."""
-    slow_copies(0.004)
+    slow_copies(0.015)  # long beside what a busy machine's scheduler adds
     layers = [torch.zeros(1000, dtype=torch.uint8) for _ in range(LAYERS)]
     seen = []
     for _ in range(ATTEMPTS):
-        report = one_pass(cpu, busy, layers, 0.006, ahead=ahead)
-        assert report.copy_ms >= LAYERS * 4
-        assert report.compute_ms >= LAYERS * 6
+        report = one_pass(cpu, busy, layers, 0.025, ahead=ahead)
+        assert report.copy_ms >= LAYERS * 15
+        assert report.compute_ms >= LAYERS * 25
         if not covered(report):
             continue
         seen.append((report.hidden_after_first, report.elapsed_ms / report.compute_ms))
