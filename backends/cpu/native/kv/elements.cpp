@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "box.hpp"
 #include "leaf.hpp"
 #include "runtime/parallel.hpp"
 #include "transfer.hpp"
@@ -16,10 +17,13 @@ using numeric::RowKernels;
 // Elements from which several threads pay, and that each should have at least.
 constexpr std::int64_t kParallelElements = 64 << 10;
 constexpr std::int64_t kGrainElements = 16 << 10;
+// From so many bytes on a write goes past the caches: fetching scattered lines only to overwrite
+// them takes three times as long as the arithmetic.
+constexpr std::int64_t kStreamedWrite = 256 << 10;
 constexpr float kOne = 1.0f;
 constexpr std::size_t kLineBytes = kLine;
-// How far ahead of what is computed lines are asked for, in elements of one plane.
-constexpr std::int64_t kElementsAhead = 1024;
+// The lines of so many elements are asked for at once, ahead of computing them.
+constexpr std::int64_t kBatchElements = 4096;
 // Runs of as many elements are loaded and stored one by one; shorter ones pass through a buffer.
 constexpr std::size_t kDirectRun = 64;
 
@@ -111,11 +115,18 @@ ElementPlane::ElementPlane(const accel_kv_elements& plan, Kind src, Kind dst) : 
     if (length_ > kTile) break;
   }
   const std::size_t pieces = (length_ + kTile - 1) / kTile;
-  piece_ = pieces == 1 ? length_ : ((length_ + pieces - 1) / pieces + 31) / 32 * 32;
+  piece_ = pieces == 1 ? length_ : ((length_ + pieces - 1) / pieces + 63) / 64 * 64;
   const std::vector<Dim> tile(dims.begin() + static_cast<std::ptrdiff_t>(inside), dims.end());
   outer_.assign(dims.begin(), dims.begin() + static_cast<std::ptrdiff_t>(inside));
   src_ = lay_out(src, tile, &Dim::src);
   dst_ = lay_out(dst, tile, &Dim::dst);
+  const accel_kv_paging& paging = plan_.plane.dst;
+  auto steps = static_cast<accel_i64>(std::min(length_, dst_.run) * dst_.size);
+  for (const Dim& dim : outer_) steps |= dim.dst;
+  for (const accel_i64 start : dst_.starts) steps |= start;
+  steps |= (paging.block_stride | paging.slot_stride) * dst_size;
+  steps |= static_cast<accel_i64>(length_) * dst_size;
+  whole_lines_ = steps % kLine == 0;
   const auto tile_bytes = static_cast<accel_i64>(length_ * src_.size);
   jumps_ = src_.starts.size() > 1 || (!outer_.empty() && outer_.back().src != tile_bytes);
 }
@@ -166,9 +177,22 @@ void ElementPlane::Side::load(const RowKernels& rows, const char* from, std::siz
   load(packed, n, to);
 }
 
-void ElementPlane::Side::store(const RowKernels& rows, const float* from, std::size_t n,
-                               char* to) const {
+void ElementPlane::Side::store(const RowKernels& rows, const float* from, std::size_t n, char* to,
+                               bool streaming) const {
   const auto store = rows.store[static_cast<int>(kind)];
+  if (streaming) {  // runs of whole lines
+    static const LeafLoop stream_out = streamed_lines();
+    alignas(kLine) char packed[kTile * sizeof(float)];
+    store(from, n, packed);
+    Leaf lines;
+    lines.run = static_cast<accel_i64>(std::min(n, run) * size);
+    const char* next = packed;
+    for (const accel_i64 start : starts) {
+      stream_out(lines, to + start, next, 0);
+      next += lines.run;
+    }
+    return;
+  }
   if (starts.size() == 1) return store(from, n, to);
   if (run >= kDirectRun) {
     for (std::size_t i = 0; i < starts.size(); ++i) store(from + i * run, run, to + starts[i]);
@@ -180,20 +204,20 @@ void ElementPlane::Side::store(const RowKernels& rows, const float* from, std::s
 }
 
 void ElementPlane::convert_tile(const RowKernels& rows, const char* src, char* dst, float multiply,
-                                float divide) const {
+                                float divide, bool streaming) const {
   alignas(64) float row[kTile];
   const bool plain = multiply == 1.0f && divide == 1.0f;
   for (std::size_t done = 0; done < length_; done += piece_) {
     const std::size_t n = std::min(piece_, length_ - done);
     if (plain && src_.is_row_of_floats()) {
-      dst_.store(rows, reinterpret_cast<const float*>(src), n, dst);
-    } else if (plain && dst_.is_row_of_floats()) {
+      dst_.store(rows, reinterpret_cast<const float*>(src), n, dst, streaming);
+    } else if (plain && dst_.is_row_of_floats() && !streaming) {
       src_.load(rows, src, n, reinterpret_cast<float*>(dst));
     } else {
       src_.load(rows, src, n, row);
       if (multiply != 1.0f) rows.multiply(row, n, multiply);
       if (divide != 1.0f) rows.divide(row, n, divide);
-      dst_.store(rows, row, n, dst);
+      dst_.store(rows, row, n, dst, streaming);
     }
     src += src_.piece;
     dst += dst_.piece;
@@ -243,7 +267,7 @@ void ElementPlane::each_tile(const char* src, char* dst, const float* multiply,
 
 void ElementPlane::convert(const RowKernels& rows, const char* src, std::int64_t src_unit,
                            std::int64_t src_next, char* dst, std::int64_t dst_unit,
-                           const float* multiply, const float* divide) const {
+                           const float* multiply, const float* divide, bool streaming) const {
   const accel_i64 offset = src_offset(src_unit);
   const bool asks = jumps_ && src_.run * src_.size >= kLineBytes;
   const accel_i64 ahead = asks ? src_offset(src_next) - offset : 0;
@@ -251,14 +275,15 @@ void ElementPlane::convert(const RowKernels& rows, const char* src, std::int64_t
   each_tile(src + offset, dst, multiply, divide,
             [&](const char* from, char* to, float by, float of) {
               if (ahead != 0) prefetch_tile(from + ahead);
-              convert_tile(rows, from, to, by, of);
+              convert_tile(rows, from, to, by, of, streaming);
             });
 }
 
-void ElementPlane::expect(char* dst, std::int64_t unit) const {
+void ElementPlane::expect(char* dst, std::int64_t unit, bool translation) const {
   dst += accel_kv_unit_offset(&plan_.plane.dst, unit) * static_cast<accel_i64>(dst_.size);
-  const std::size_t bytes = std::min(length_, dst_.run) * dst_.size;
-  if (bytes < kLineBytes / 4) return;  // so many lines that asking takes longer than waiting
+  const std::size_t bytes = translation ? 1 : std::min(length_, dst_.run) * dst_.size;
+  // So many runs that asking takes longer than waiting.
+  if (dst_.run * dst_.size < kLineBytes / 4) return;
   each_tile(dst, dst, nullptr, nullptr, [&](const char*, char* to, float, float) {
     for (const accel_i64 start : dst_.starts) {
       for (std::size_t at = 0; at < bytes; at += kLineBytes) {
@@ -268,6 +293,10 @@ void ElementPlane::expect(char* dst, std::int64_t unit) const {
   });
 }
 
+bool ElementPlane::can_stream(const void* dst) const {
+  return whole_lines_ && reinterpret_cast<std::uintptr_t>(dst) % kLineBytes == 0;
+}
+
 accel_kv_plane ElementPlane::src_bytes() const { return times(plan_.plane, bytes_of(src_.kind)); }
 accel_kv_plane ElementPlane::dst_bytes() const { return times(plan_.plane, bytes_of(dst_.kind)); }
 
@@ -275,22 +304,34 @@ void write_elements(const std::vector<ElementPlane>& planes, const std::vector<s
                     const std::vector<std::uintptr_t>& dst, const accel::SlotPairs& pairs,
                     const std::vector<ScaleTable>& scales) {
   const RowKernels& rows = numeric::rows();
-  std::int64_t elements = 0;
-  for (const auto& plane : planes) elements += plane.elements();
+  std::int64_t elements = 0, written = 0;
+  for (const auto& plane : planes) {
+    elements += plane.elements();
+    written += plane.dst_unit_bytes();
+  }
+  const std::size_t n = pairs.src.size();
+  const bool large = streams(written * static_cast<std::int64_t>(n), kStreamedWrite);
   const auto body = [&](std::size_t begin, std::size_t end) {
     for (std::size_t p = 0; p < planes.size(); ++p) {
       const auto* from = reinterpret_cast<const char*>(src[p]);
       auto* to = reinterpret_cast<char*>(dst[p]);
-      const auto ahead = static_cast<std::size_t>(
-          std::clamp<std::int64_t>(kElementsAhead / planes[p].elements(), 1, 16));
+      const bool streaming = large && planes[p].can_stream(to);
+      const auto batch = static_cast<std::size_t>(
+          std::clamp<std::int64_t>(kBatchElements / planes[p].elements(), 1, 16));
+      const auto ask = [&](std::size_t first) {
+        for (std::size_t i = first; i < std::min(end, first + batch); ++i) {
+          planes[p].expect(to, pairs.dst[i], streaming);
+        }
+      };
+      ask(begin);
       for (std::size_t i = begin; i < end; ++i) {
-        if (i + ahead < end) planes[p].expect(to, pairs.dst[i + ahead]);
+        if ((i - begin) % batch == 0) ask(i + batch);
         planes[p].convert(rows, from, pairs.src[i], pairs.src[std::min(i + 1, end - 1)], to,
-                          pairs.dst[i], nullptr, scales[p].row(i));
+                          pairs.dst[i], nullptr, scales[p].row(i), streaming);
       }
     }
+    if (large) streaming_fence();
   };
-  const std::size_t n = pairs.src.size();
   parallel_for(n, grain_of(static_cast<std::int64_t>(n), elements), body);
 }
 
@@ -301,17 +342,25 @@ void convert_elements(const std::vector<ElementPlane>& planes,
   if (units == 0) return;
   const RowKernels& rows = numeric::rows();
   const auto per_place = static_cast<std::size_t>(units);  // a place is a plane of a layer
+  std::int64_t largest = 1, written = 0;
+  for (const auto& plane : planes) {
+    largest = std::max(largest, plane.elements());
+    written += plane.dst_unit_bytes();
+  }
+  const auto layers = static_cast<std::int64_t>(src.size() / planes.size());
+  const bool large = streams(written * units * layers);
   const auto body = [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       const std::size_t place = i / per_place;
       const auto unit = static_cast<std::int64_t>(i % per_place);
-      planes[place % planes.size()].convert(
-          rows, reinterpret_cast<const char*>(src[place]), unit, std::min(unit + 1, units - 1),
-          reinterpret_cast<char*>(dst[place]), unit, multiply.row(place), divide.row(place));
+      const ElementPlane& plane = planes[place % planes.size()];
+      auto* to = reinterpret_cast<char*>(dst[place]);
+      plane.convert(rows, reinterpret_cast<const char*>(src[place]), unit,
+                    std::min(unit + 1, units - 1), to, unit, multiply.row(place),
+                    divide.row(place), large && plane.can_stream(to));
     }
+    if (large) streaming_fence();
   };
-  std::int64_t largest = 1;
-  for (const auto& plane : planes) largest = std::max(largest, plane.elements());
   const std::size_t n = src.size() * per_place;
   parallel_for(n, grain_of(static_cast<std::int64_t>(n), largest), body);
 }

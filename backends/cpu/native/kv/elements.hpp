@@ -21,14 +21,20 @@ class ElementPlane {
 
   // Unit src_unit of the plane at `src` into unit dst_unit of the one at `dst`: values times
   // multiply[head] divided by divide[head]. Where heads share a scale, the head is 0; null is 1.
-  // src_next is the unit that will be read after this one.
+  // src_next is the unit that will be read after this one. With `streaming`, which needs
+  // can_stream(dst), stores go past the caches: call streaming_fence() after the last.
   void convert(const numeric::RowKernels& rows, const char* src, std::int64_t src_unit,
                std::int64_t src_next, char* dst, std::int64_t dst_unit, const float* multiply,
-               const float* divide) const;
+               const float* divide, bool streaming) const;
 
-  // Asks for the lines of a unit that will soon be written.
-  void expect(char* dst, std::int64_t unit) const;
+  // Asks for the lines of a unit that will soon be written, or with `translation` for what it takes
+  // to know where their pages are: several at once take as long as one.
+  void expect(char* dst, std::int64_t unit, bool translation) const;
 
+  // Whether all that is written to the plane at `dst` is whole lines.
+  bool can_stream(const void* dst) const;
+
+  std::int64_t dst_unit_bytes() const { return elements() * static_cast<accel_i64>(dst_.size); }
   std::int64_t elements() const { return plan_.plane.runs * plan_.plane.run_bytes; }  // of a unit
 
   // The plan in bytes of either side, to compare what is read with what is written.
@@ -50,12 +56,13 @@ class ElementPlane {
 
     bool is_row_of_floats() const { return kind == Kind::F32 && starts.size() == 1; }
     void load(const numeric::RowKernels& rows, const char* from, std::size_t n, float* to) const;
-    void store(const numeric::RowKernels& rows, const float* from, std::size_t n, char* to) const;
+    void store(const numeric::RowKernels& rows, const float* from, std::size_t n, char* to,
+               bool streaming) const;
   };
 
   Side lay_out(Kind kind, const std::vector<Dim>& dims, accel_i64 Dim::*stride) const;
   void convert_tile(const numeric::RowKernels& rows, const char* src, char* dst, float multiply,
-                    float divide) const;
+                    float divide, bool streaming) const;
   accel_i64 src_offset(std::int64_t unit) const;
   void prefetch_tile(const char* src) const;
 
@@ -68,7 +75,8 @@ class ElementPlane {
   std::size_t length_ = 1;  // elements of a tile; more than kTile only along one axis
   std::size_t piece_ = 1;   // elements that are computed on at once
   Side src_, dst_;
-  bool jumps_ = false;  // the source is not read from front to back: processors do not fetch ahead
+  bool whole_lines_ = false;  // every run is some lines, and all steps are multiples of one
+  bool jumps_ = false;        // the source is not read from front to back: it is not fetched ahead
 };
 
 // Rows of scales, one for each head that has its own.

@@ -194,6 +194,12 @@ Policy current_policy() {
           parallel_bytes.load(std::memory_order_relaxed)};
 }
 
+bool streams(std::int64_t bytes, std::int64_t otherwise) {
+  const std::int64_t set = streaming_bytes.load(std::memory_order_relaxed);
+  const std::int64_t usual = otherwise < 0 ? default_streaming_bytes() : otherwise;
+  return bytes >= (set < 0 ? usual : set);
+}
+
 void transfer(const Bound& bound, const accel::SlotPairs& pairs) {
   if (pairs.src.empty()) return;
   const auto bytes = bound.unit_bytes() * static_cast<std::int64_t>(pairs.src.size());
@@ -201,7 +207,7 @@ void transfer(const Bound& bound, const accel::SlotPairs& pairs) {
     const std::int64_t value = set.load(std::memory_order_relaxed);
     return bytes >= (value < 0 ? otherwise : value);
   };
-  const bool streaming = reaches(streaming_bytes, default_streaming_bytes());
+  const bool streaming = streams(bytes);
   std::vector<PlaneWork> work;
   std::vector<std::size_t> work_of;       // plane -> work; planes alike share it
   std::vector<std::size_t> first_item{0};  // items of one layer, by plane

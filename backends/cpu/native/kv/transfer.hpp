@@ -37,4 +37,8 @@ struct Policy {
 Policy set_policy(Policy policy);  // returns the one before
 Policy current_policy();
 
+// Whether writing so many bytes should stream past the caches: from `otherwise` bytes on, unless
+// the policy says other; negative: from what the caches do not hold.
+bool streams(std::int64_t bytes, std::int64_t otherwise = -1);
+
 }  // namespace accel_cpu::kv

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -22,10 +23,25 @@
 using accel_cpu::kv::ElementPlane;
 using accel_cpu::kv::ScaleTable;
 using accel_cpu::numeric::Kind;
-using Bytes = std::vector<std::uint8_t>;
 using Random = std::mt19937_64;
 
 namespace {
+
+// Memory that starts on a cache line, and ends where it ends.
+template <class T>
+struct Lines {
+  using value_type = T;
+  Lines() = default;
+  template <class U>
+  Lines(const Lines<U>&) {}  // NOLINT: implicit, as allocators are
+  T* allocate(std::size_t n) {
+    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64)));
+  }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t(64)); }
+  friend bool operator==(const Lines&, const Lines&) { return true; }
+  friend bool operator!=(const Lines&, const Lines&) { return false; }
+};
+using Bytes = std::vector<std::uint8_t, Lines<std::uint8_t>>;
 
 std::int64_t draw(Random& random, std::int64_t low, std::int64_t high) {
   return std::uniform_int_distribution<std::int64_t>(low, high)(random);
@@ -60,14 +76,14 @@ void store(Kind kind, float x, std::uint8_t* to) {
 // Strides, in elements, of nested dimensions laid out in a random order with random gaps. The last
 // extent is the run: its stride is 1.
 std::vector<accel_i64> lay_out(Random& random, const std::vector<accel_i64>& extents,
-                               accel_i64* span) {
+                               accel_i64 grid, accel_i64* span) {
   std::vector<std::size_t> order(extents.size() - 1);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::shuffle(order.begin(), order.end(), random);
   std::vector<accel_i64> strides(extents.size(), 1);
   *span = extents.back();
   for (const std::size_t i : order) {
-    strides[i] = *span + (draw(random, 0, 3) == 0 ? draw(random, 1, 70) : 0);
+    strides[i] = *span + (draw(random, 0, 3) == 0 ? grid * draw(random, 1, 70) : 0);
     *span = strides[i] * (extents[i] - 1) + *span;
   }
   return strides;
@@ -113,10 +129,12 @@ Case make_case(Random& random) {
   c.extents.push_back(plane.run_bytes);
   for (Side* side : {&c.src, &c.dst}) {
     side->kind = static_cast<Kind>(draw(random, 0, 5));
-    side->strides = lay_out(random, c.extents, &side->span);
+    const accel_i64 grid = draw(random, 0, 1) == 0 ? 1 : 64;  // 64: whole lines, if the run is
+    side->strides = lay_out(random, c.extents, grid, &side->span);
     const auto size = static_cast<accel_i64>(accel_cpu::numeric::size_of(side->kind));
     for (accel_i64 p = 0; p < c.places; ++p) {
-      const auto offset = static_cast<std::size_t>(draw(random, 0, 1) * size * draw(random, 0, 40));
+      const accel_i64 away = grid == 64 ? 0 : draw(random, 0, 1) * size * draw(random, 0, 40);
+      const auto offset = static_cast<std::size_t>(away);
       side->buffers.emplace_back(offset + static_cast<std::size_t>(side->span * size));
       for (auto& byte : side->buffers.back()) byte = static_cast<std::uint8_t>(random());
       side->bases.push_back(
@@ -254,7 +272,8 @@ int main(int argc, char** argv) {
     if (!accel_cpu::numeric::use_rows(kKernels[draw(random, 0, 2)])) {
       accel_cpu::numeric::use_rows("portable");
     }
-    accel_cpu::kv::set_policy({-1, draw(random, 0, 1) == 0 ? 0 : INT64_MAX});
+    accel_cpu::kv::set_policy({draw(random, 0, 1) == 0 ? 0 : INT64_MAX,
+                               draw(random, 0, 1) == 0 ? 0 : INT64_MAX});
     if (!check(random, c)) {
       std::printf("wrong result: seed %llu round %ld (%s)\n", static_cast<unsigned long long>(seed),
                   round, accel_cpu::numeric::rows().name);
