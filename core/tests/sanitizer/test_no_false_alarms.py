@@ -265,3 +265,14 @@ def test_a_sanitizer_is_on_once() -> None:
         with pytest.raises(accel.StateError, match="on already"):
             sanitizer.start()
     sanitizer.stop()
+
+
+def test_a_callback_is_the_affair_of_its_own_backends_sanitizer() -> None:
+    backend, other = accel.get_backend("cpu"), accel.get_backend("cpu-reference")
+    with StreamSanitizer(backend, raising=True), StreamSanitizer(other, raising=True):
+        memory, stream = torch.zeros(1000), backend.streams.create()
+        memory.fill_(1)
+        seen: list[torch.Tensor] = []
+        stream.add_callback(lambda: seen.append(memory.clone()))
+        stream.synchronize()
+        assert float(seen[0].sum()) == 1000

@@ -212,7 +212,7 @@ class Recorder:
         depth, here.depth = here.depth, 0
         here.views = (*here.views, view)
         try:
-            with torch_mode.seeing():
+            with torch_mode.seeing(self):
                 yield
         finally:
             here.views = here.views[:-1]

@@ -135,7 +135,7 @@ class StreamSanitizer:
         """Around the body of a thread."""
         assert self._recorder is not None
         self._recorder.name_thread()
-        with torch_mode.seeing():
+        with torch_mode.seeing(self._recorder):
             yield
 
     # --- races -----------------------------------------------------------------------------------

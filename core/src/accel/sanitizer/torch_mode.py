@@ -62,8 +62,8 @@ class _TorchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        for recorder in _recorders:
-            if not recorder.here.depth:
+        for recorder in _here.recorders:
+            if recorder in _recorders and not recorder.here.depth:
                 effects = _effects.get(func)
                 if effects is None:
                     effects = _effects[func] = _Effects(func)
@@ -74,6 +74,9 @@ class _TorchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 class _Here(threading.local):
     mode: _TorchMode | None = None
+    #: Who looks at this thread. In a callback that is its backend's sanitizer alone: another one
+    #: would not know where in the order of things it runs.
+    recorders: tuple[Recorder, ...] = ()
 
 
 _recorders: list[Recorder] = []
@@ -90,11 +93,12 @@ def watch(recorder: Recorder, *, this_thread: bool) -> None:
             _replace_host_reads()
         _recorders.append(recorder)
     if this_thread:
-        _enter()
+        _look(recorder)
 
 
 def unwatch(recorder: Recorder) -> None:
     """No longer."""
+    look_away(recorder)
     with _lock:
         _recorders.remove(recorder)
         if _recorders:
@@ -105,19 +109,19 @@ def unwatch(recorder: Recorder) -> None:
             else:
                 delattr(torch.Tensor, name)
         _originals.clear()
-    _leave()
 
 
 @contextmanager
-def seeing() -> Iterator[None]:
-    """Torch operations of the calling thread are seen: dispatch modes are a thread's own."""
-    if not _recorders or not _enter():
+def seeing(recorder: Recorder) -> Iterator[None]:
+    """``recorder`` sees torch operations of the calling thread: modes are a thread's own."""
+    if recorder not in _recorders or recorder in _here.recorders:
         yield
         return
+    _look(recorder)
     try:
         yield
     finally:
-        _leave()
+        look_away(recorder)
 
 
 def in_other_modes() -> bool:
@@ -125,12 +129,18 @@ def in_other_modes() -> bool:
     return torch._C._len_torch_dispatch_stack() > (_here.mode is not None)
 
 
-def _enter() -> bool:
-    if _here.mode is not None:
-        return False
-    _here.mode = _TorchMode()  # type: ignore[no-untyped-call]
-    _here.mode.__enter__()  # type: ignore[no-untyped-call]
-    return True
+def look_away(recorder: Recorder) -> None:
+    """``recorder`` no longer sees the calling thread."""
+    _here.recorders = tuple(r for r in _here.recorders if r is not recorder)
+    if not _here.recorders:
+        _leave()
+
+
+def _look(recorder: Recorder) -> None:
+    _here.recorders = (*_here.recorders, recorder)
+    if _here.mode is None:
+        _here.mode = _TorchMode()  # type: ignore[no-untyped-call]
+        _here.mode.__enter__()  # type: ignore[no-untyped-call]
 
 
 def _leave() -> None:
@@ -211,8 +221,8 @@ def _replace_host_reads() -> None:
 def _reading(name: str, original: Any) -> Any:
     def read(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         if self.device.type == "cpu" and type(self) is torch.Tensor:
-            for r in _recorders:
-                if r.here.depth:
+            for r in _here.recorders:
+                if r.here.depth or r not in _recorders:
                     continue
                 with r.lock:
                     when = r.in_torch(f"torch.{name}", False)
