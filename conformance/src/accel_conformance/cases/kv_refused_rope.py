@@ -57,6 +57,8 @@ def _values(name: str, values: list[int]) -> Change:
 
 def _release(name: str) -> Change:
     def change(rope: RopeWork, call: dict[str, Any]) -> None:
+        # A clone: what torch.tensor makes under a dispatch mode cannot be resized.
+        call[name] = call[name].clone()
         call[name].untyped_storage().resize_(0)
 
     return change
