@@ -50,8 +50,7 @@ ACCEL_DEVICE void accel_unpack(accel_u32 word, float* x) {
     accel_unpack<ACCEL_F16>(low, x);
     accel_unpack<ACCEL_F16>(high, x + 2);
 #else
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
+    ACCEL_UNROLL for (int i = 0; i < 4; ++i) {
       const accel_u8 code = (accel_u8)(word >> 8 * i);
       x[i] = Kind == ACCEL_E4M3 ? accel_from_e4m3(code) : accel_from_e5m2(code);
     }
@@ -101,8 +100,7 @@ ACCEL_DEVICE accel_u32 accel_pack(const float* x) {
     return word;
 #else
     accel_u32 word = 0;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
+    ACCEL_UNROLL for (int i = 0; i < 4; ++i) {
       word |= (accel_u32)(Kind == ACCEL_E4M3 ? accel_to_e4m3(x[i]) : accel_to_e5m2(x[i])) << 8 * i;
     }
     return word;
@@ -110,8 +108,7 @@ ACCEL_DEVICE accel_u32 accel_pack(const float* x) {
   } else {
     static_assert(Kind == ACCEL_I8, "values and codes only");
     accel_u32 word = 0;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) word |= (accel_u32)accel_to_i8(x[i]) << 8 * i;
+    ACCEL_UNROLL for (int i = 0; i < 4; ++i) word |= (accel_u32)accel_to_i8(x[i]) << 8 * i;
     return word;
   }
 }
