@@ -22,11 +22,11 @@ struct Codes {
 }  // namespace
 
 // Grid: kThreads * kTaken chunks of all segments a block.
-ACCEL_KERNEL_BOUNDS(256, 6, dequantize_rows, accel_segment_args, args) {
-  Codes codes[kTaken];
-  float scale[kTaken], offset[kTaken];
+ACCEL_KERNEL_BOUNDS(256, 5, dequantize_rows, accel_segment_args, args) {
+  Codes codes[kTaken] = {};
+  float scale[kTaken] = {}, offset[kTaken] = {};
   char* to[kTaken];
-  accel_u32 chunk[kTaken];
+  accel_u32 chunk[kTaken] = {};
   const accel_u32 first = accel_block_x() * (kThreads * kTaken) + accel_thread();
   ACCEL_UNROLL for (unsigned k = 0; k < kTaken; ++k) {
     const accel_u32 n = first + k * kThreads;
@@ -72,7 +72,7 @@ ACCEL_KERNEL_BOUNDS(256, 4, dequantize_columns, accel_column_args, args) {
   const accel_u32 end = accel_min(args.tokens, (part + 1) * args.part);
   for (accel_u32 row = part * args.part + (accel_thread() >> args.width_log); row < end;
        row += kTaken * step) {
-    Codes codes[kTaken];
+    Codes codes[kTaken] = {};
     ACCEL_UNROLL for (unsigned k = 0; k < kTaken; ++k) {
       const accel_u32 at = row + k * step;
       if (at < end) load_codes<kChannels>(from + at * args.token_step[1], codes[k].word);

@@ -7,6 +7,10 @@
 #include "device.h"
 #include "segments.h"
 
+#ifndef ACCEL_COLUMN_BLOCKS
+#define ACCEL_COLUMN_BLOCKS 4
+#endif
+
 namespace {
 
 using namespace accel_codes;
@@ -54,7 +58,7 @@ ACCEL_DEVICE void for_rows(const accel_column_args& args, const Part& p, Body bo
   if (!p.inside) return;
   const char* const values = p.place.at[ACCEL_VALUES];
   for (accel_u32 row = p.row; row < p.end; row += kLoads * p.rows_step) {
-    Chunk held[kLoads];
+    Chunk held[kLoads] = {};
     ACCEL_UNROLL for (unsigned k = 0; k < kLoads; ++k) {
       const accel_u32 at = row + k * p.rows_step;
       if (at < p.end) {
@@ -192,7 +196,7 @@ ACCEL_DEVICE void clean(const accel_column_args& args, const Part& p, bool made_
 }  // namespace
 
 // Grid: twice the parts of all slabs.
-ACCEL_KERNEL_BOUNDS(256, 4, quantize_columns, accel_column_args, args) {
+ACCEL_KERNEL_BOUNDS(256, ACCEL_COLUMN_BLOCKS, quantize_columns, accel_column_args, args) {
   ACCEL_SHARED accel_u32 keys[kKeys * kMostChannels];
   ACCEL_SHARED Scale scales[kMostChannels];
   ACCEL_SHARED accel_u32 ticket;

@@ -46,7 +46,7 @@ ACCEL_DEVICE void quantize_segment(const accel_segment_args& args, const Lanes& 
   char* const codes = place.at[ACCEL_CODES];
   const accel_u32 chunks = exists ? args.chunks : 0;
 
-  Chunk held[K];
+  Chunk held[K] = {};
   WordRange words = no_words();
   ACCEL_UNROLL for (unsigned k = 0; k < K; ++k) {
     const accel_u32 chunk = lanes.lane + k * lanes.count;

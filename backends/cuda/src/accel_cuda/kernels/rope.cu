@@ -12,6 +12,16 @@
 #include "quotient.h"
 #include "rope_args.h"
 
+#ifndef ACCEL_ROPE_ITEMS
+#define ACCEL_ROPE_ITEMS 2
+#endif
+#ifndef ACCEL_ROPE_AHEAD
+#define ACCEL_ROPE_AHEAD 1
+#endif
+#ifndef ACCEL_ROPE_BLOCKS
+#define ACCEL_ROPE_BLOCKS 4
+#endif
+
 namespace {
 
 constexpr int kKind = ACCEL_VALUE;
@@ -22,7 +32,7 @@ constexpr unsigned kWords = kElements ? 1 : ACCEL_VECTOR / 4;
 constexpr unsigned kLoaded = kElements ? 1 : ACCEL_VECTOR / kSize;  // elements of a load
 constexpr unsigned kLoads = kInterleaved && !kElements ? 1 : 2;     // of a chunk
 constexpr unsigned kPairs = kElements ? 1 : kInterleaved ? kLoaded / 2 : kLoaded;  // of a chunk
-constexpr unsigned kItems = 2;  // chunks that a thread has on their way
+constexpr unsigned kItems = ACCEL_ROPE_ITEMS;  // chunks that a thread has on their way
 
 struct Token {
   accel_i64 offset;
@@ -224,7 +234,7 @@ ACCEL_DEVICE char* base_of(const accel_rope_args& args, accel_u32 layer) {
 
 // Grid: tiles of tokens, groups of layers, pieces of heads. Shared: tile tokens, then their cosines
 // and sines, piece * kPairs a token, rounded up to 4 each.
-ACCEL_KERNEL_BOUNDS(256, 4, rope_reposition, accel_rope_args, args) {
+ACCEL_KERNEL_BOUNDS(256, ACCEL_ROPE_BLOCKS, rope_reposition, accel_rope_args, args) {
   ACCEL_DYNAMIC_SHARED(Token, tokens);
   const accel_u32 padded = (args.piece * kPairs + 3) & ~3u;
   float* const cosines = reinterpret_cast<float*>(tokens + args.tile);
@@ -243,9 +253,11 @@ ACCEL_KERNEL_BOUNDS(256, 4, rope_reposition, accel_rope_args, args) {
   accel_sync_threads();
   Item item[kItems];
   char* base = base_of(args, first_layer);
-  for (unsigned k = 0; k < kItems; ++k) {
-    fetch(args, tokens, base, first_chunk, chunks, padded, accel_thread() + k * accel_threads(),
-          &item[k]);
+  if (ACCEL_ROPE_AHEAD) {
+    ACCEL_UNROLL for (unsigned k = 0; k < kItems; ++k) {
+      fetch(args, tokens, base, first_chunk, chunks, padded, accel_thread() + k * accel_threads(),
+            &item[k]);
+    }
   }
   for (accel_u32 n = accel_thread(); n < args.tile * pairs; n += accel_threads()) {
     const accel_u32 token = n / pairs, pair = n - token * pairs;
@@ -254,6 +266,12 @@ ACCEL_KERNEL_BOUNDS(256, 4, rope_reposition, accel_rope_args, args) {
               &sines[token * padded + pair]);
   }
   accel_sync_threads();
+  if (!ACCEL_ROPE_AHEAD) {
+    ACCEL_UNROLL for (unsigned k = 0; k < kItems; ++k) {
+      fetch(args, tokens, base, first_chunk, chunks, padded, accel_thread() + k * accel_threads(),
+            &item[k]);
+    }
+  }
   for (accel_u32 layer = first_layer;;) {
     for (accel_u32 n = accel_thread();;) {
       ACCEL_UNROLL for (unsigned k = 0; k < kItems; ++k) turn(item[k], cosines, sines);
