@@ -10,6 +10,7 @@ import ctypes
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 F32, F16, BF16, E4M3, E5M2, I8, U8, I4 = range(8)
@@ -59,11 +60,11 @@ class RopeArgs(ctypes.Structure):
         ("head_stride", i64), ("stride", i64), ("outer_stride", i64),
         ("inner", u32), ("first", u32), ("pairs", u32),
         ("tile", u32), ("layers_each", u32), ("piece", u32), ("chunks", u32),
-        ("heads", Quotient), ("tile_by", Quotient), ("piece_by", Quotient),
+        ("heads", u32), ("head_lanes", u32), ("inner_by", Quotient), ("middle_by", Quotient),
         ("tokens_first", i32), ("unused", i32),
-        ("table", u64), ("inv_freq", u64), ("table_row", i64), ("table_step", i64),
+        ("table", u64), ("turns_at", u64), ("table_row", i64), ("table_step", i64),
         ("table_kind", i32), ("unused_2", i32),
-        ("frequency", ctypes.c_double * 128), ("here", RopeToken * 48),
+        ("turns", u64 * 128), ("here", RopeToken * 48),
     ]  # fmt: skip
 
 
@@ -93,6 +94,18 @@ class ColumnArgs(ctypes.Structure):
         ("part", u32), ("slabs", u32), ("ahead", u32), ("unused", u32),
         ("workspace", u64), ("spec", QuantizeSpec),
     ]  # fmt: skip
+
+
+#: 2^192 / (2 pi), from pi to 60 digits.
+INVERSE_TURN = int(
+    Fraction(2**191)
+    / Fraction("3.14159265358979323846264338327950288419716939937510582097494459")
+)
+
+
+def turn_fraction(inv_freq: float) -> int:
+    """Radians as turns times 2^64, without whole turns."""
+    return int(Fraction(inv_freq) * INVERSE_TURN / 2**128) % 2**64
 
 
 @dataclass
@@ -133,12 +146,13 @@ def rope_launch(
     first: int = 0,
     layers: Sequence[int] = (),
     positions: int = 2**31,
-    items: int = 2,
-    blocks: int = 1024,
+    blocks: int = 264,
+    tokens_first: bool = False,
+    head_lanes: int = 0,
 ) -> Launch:
     """For keys ``[..., heads, head_dim]``; which tokens is left to the caller.
 
-    ``layers``: addresses instead of the keys' own.
+    ``layers``: addresses instead of the keys' own. ``blocks`` or more are wanted.
     """
     args = RopeArgs()
     args.base = keys.address
@@ -156,20 +170,26 @@ def rope_launch(
     args.tokens, args.layers = tokens, max(1, len(layers))
     args.head_stride, args.stride = keys.strides[-2:]
     args.inner, args.first, args.pairs = keys.shape[-1], first, pairs
-    args.chunks, args.piece = chunks, min(chunks, max(1, 512 // of_chunk))
+    args.chunks, args.piece = chunks, min(chunks, THREADS, max(1, 1024 // of_chunk))
     padded = (args.piece * of_chunk + 3) // 4 * 4
-    wanted = max(1, THREADS * items // (heads * args.piece))
-    args.tile = max(1, min(wanted, 4096 // padded, tokens))
+    rows = THREADS // args.piece
+    lanes = 1
+    if not head_lanes:
+        while lanes * 2 <= min(heads, rows) and tokens * lanes < blocks * rows:
+            lanes *= 2
+    args.heads, args.head_lanes = heads, head_lanes or lanes
+    args.tile = max(1, min(rows // args.head_lanes, 4096 // padded, tokens))
     tiles = -(-tokens // args.tile)
-    groups = max(1, min(args.layers, blocks // tiles))
+    groups = max(1, min(args.layers, -(-blocks // tiles)))
     args.layers_each = -(-args.layers // groups)
-    args.heads, args.tile_by = Quotient.of(heads), Quotient.of(args.tile)
-    args.piece_by = Quotient.of(args.piece)
+    args.tokens_first = int(tokens_first)
+    axes = (args.tile, args.piece) if tokens_first else (args.piece, args.head_lanes)
+    args.inner_by, args.middle_by = Quotient.of(axes[0]), Quotient.of(axes[1])
     for i, f in enumerate(frequencies[:128]):
-        args.frequency[i] = f
+        args.turns[i] = turn_fraction(f)
     grid = (tiles, -(-args.layers // args.layers_each), -(-chunks // args.piece))
     return Launch(
-        "rope_reposition", args, grid, THREADS, args.tile * 16 + 2 * 4 * args.tile * padded
+        "rope_reposition", args, grid, THREADS, args.tile * 8 + 2 * 4 * args.tile * padded
     )
 
 
@@ -246,7 +266,7 @@ def segment_launch(
     if args.chunks > 128:
         threads = min(1024, max(128, 1 << (-(-args.chunks // 4) - 1).bit_length()))
         return Launch("quantize_rows_block", args, (args.segments,), threads)
-    held = 4 if args.chunks > 16 else 2 if args.chunks > 4 else 1
+    held = 4 if args.chunks > 3 else 2 if args.chunks > 1 else 1
     args.lanes_log = (-(-args.chunks // held) - 1).bit_length()
     blocks = -(-args.segments // (THREADS >> args.lanes_log))
     return Launch(f"quantize_rows_{held}", args, (blocks,), THREADS)

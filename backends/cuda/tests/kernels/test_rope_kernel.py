@@ -149,7 +149,7 @@ def test_any_order_of_axes(shim, order):
 
 
 def test_wide_heads_are_cut_into_pieces(shim):
-    run_tensor(shim, (2,), 1, 2304, 0, 1152, torch.bfloat16, False, (0, 1, 2), 0, 4)
+    run_tensor(shim, (2,), 1, 2304, 0, 1152, torch.bfloat16, False, (0, 1, 2), 4, 4)
 
 
 @MANY

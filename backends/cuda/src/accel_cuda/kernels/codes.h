@@ -119,6 +119,7 @@ ACCEL_DEVICE void add_word(WordRange* r, accel_u32 word) {
 /* The ranges of the channels, with infinite `high` where any value was not finite. `some`: any word
  * was added. */
 ACCEL_DEVICE void ranges_of(const WordRange& r, bool some, Range* ranges) {
+  (void)some;
   if constexpr (!kShifted) {
     ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
 #if ACCEL_PTX(900)
@@ -190,9 +191,10 @@ ACCEL_DEVICE void encode_fast(const float* x, const Scale* scale, int zero, acce
   if constexpr (kFloat) {
     ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) codes[w] = accel_pack<kCode>(q + 4 * w);
   } else {
+    constexpr bool kZero = !kShifted && kCode != ACCEL_U8; /* then it is 0 */
     accel_u32 b[N < 4 ? 4 : N];
     ACCEL_UNROLL for (unsigned i = 0; i < (N < 4 ? 4 : N); ++i) {
-      b[i] = accel_bits_of(q[i] + 12582912.0f) + (accel_u32)zero;
+      b[i] = accel_bits_of(q[i] + 12582912.0f) + (kZero ? 0u : (accel_u32)zero);
     }
     if constexpr (kPacked) {
       ACCEL_UNROLL for (unsigned i = 0; i < N; ++i) codes[i / 8] |= (b[i] & 15u) << i % 8 * 4;
@@ -226,18 +228,25 @@ ACCEL_DEVICE void encode_any(const float* x, const Scale* scale, const accel_qua
 template <unsigned N, unsigned Each>
 ACCEL_DEVICE void decode(const accel_u32* codes, const float* scale, const float* offset, int zero,
                          float* x) {
-  if constexpr (kPacked) {
-    ACCEL_UNROLL for (unsigned i = 0; i < N; ++i) {
-      const accel_u32 nibble = (codes[i / 8] >> i % 8 * 4 & 15u) ^ 8u;
-      x[i] = accel_of_bits(nibble | 0x4B000000u) - (8388616.0f + (float)zero);
-    }
-  } else {
+  if constexpr (kFloat) {
     ACCEL_UNROLL for (unsigned i = 0; i < N; i += 4) {
       float four[4];
       accel_unpack<kCode>(codes[i / 4], four);
-      ACCEL_UNROLL for (unsigned k = 0; k < 4 && i + k < N; ++k) {
-        x[i + k] = kFloat ? four[k] : four[k] - (float)zero;
+      ACCEL_UNROLL for (unsigned k = 0; k < 4 && i + k < N; ++k) x[i + k] = four[k];
+    }
+  } else {
+    /* A code below the exponent of 2^23 is that many more than 2^23. */
+    constexpr accel_u32 kSigns = kPacked ? 0x88888888u : kCode == ACCEL_I8 ? 0x80808080u : 0u;
+    constexpr int kHalf = kPacked ? 8 : kCode == ACCEL_I8 ? 128 : 0;
+    const float base = 8388608.0f + (float)(kHalf + zero);
+    ACCEL_UNROLL for (unsigned i = 0; i < N; ++i) {
+      accel_u32 bits;
+      if constexpr (kPacked) {
+        bits = ((codes[i / 8] ^ kSigns) >> i % 8 * 4 & 15u) | 0x4B000000u;
+      } else {
+        bits = accel_byte_permute(codes[i / 4] ^ kSigns, 0x4B000000u, 0x7650u + i % 4);
       }
+      x[i] = accel_of_bits(bits) - base;
     }
   }
   ACCEL_UNROLL for (unsigned i = 0; i < N; ++i) {

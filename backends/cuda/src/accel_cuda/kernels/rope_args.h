@@ -50,17 +50,20 @@ typedef struct accel_rope_args {
   unsigned int inner, first, pairs;
 
   /* How the work is cut. A block takes `tile` tokens, in layers_each layers, and `piece` chunks of
-   * each head, from chunk accel_block_z() * piece on; a chunk is what one thread loads of a head. */
+   * each head, from chunk accel_block_z() * piece on; a chunk is what one thread loads of a head.
+   * Its threads are chunks, then head_lanes (thread i of them takes the heads i, i + head_lanes,
+   * ...), then tokens, the first running fastest; or tokens, chunks, head_lanes. */
   unsigned int tile, layers_each, piece, chunks;
-  accel_quotient heads, tile_by, piece_by;
-  int tokens_first; /* neighbouring threads take neighbouring tokens, not chunks */
+  unsigned int heads, head_lanes;
+  accel_quotient inner_by, middle_by; /* extents of the threads' first and second axis */
+  int tokens_first;
   int unused;
 
-  /* A cos_sin_cache, or radians per position at inv_freq, or if that is 0 in frequency. */
-  unsigned long long table, inv_freq;
+  /* A cos_sin_cache, or turns per position, times 2^64, at `turns_at` or if that is 0 in `turns`. */
+  unsigned long long table, turns_at;
   long long table_row, table_step; /* bytes */
   int table_kind, unused_2;
-  double frequency[ACCEL_ROPE_FREQUENCIES];
+  unsigned long long turns[ACCEL_ROPE_FREQUENCIES];
   accel_rope_token here[ACCEL_ROPE_HERE];
 } accel_rope_args;
 
