@@ -27,7 +27,8 @@ def build_fake_driver(folder: Path) -> Path:
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = library.with_suffix(f".{os.getpid()}")
-        flags = "-std=c++17 -O0 -g -shared -fPIC -fvisibility=hidden -Wall -Wextra -Werror".split()
+        flags = ["-std=c++17", "-O0", "-g", "-shared", "-fPIC", "-fvisibility=hidden"]
+        flags += ["-Wall", "-Wextra", "-Werror"]
         subprocess.run(
             [
                 os.environ.get("CXX", "c++"),
@@ -62,7 +63,7 @@ class FakeDriver:
         self._failing: set[str] = set()
 
     def fail(self, entry: str, code: int, *, skip: int = 0, times: int = 1) -> None:
-        """``entry``'s next call but ``skip`` returns ``code``; ``times=-1`` is until the test ends."""
+        """``entry`` returns ``code`` after ``skip`` calls; ``times=-1`` is until the test ends."""
         self._failing.add(entry)
         self._library.accel_fake_fail(entry.encode(), code, skip, times)
 

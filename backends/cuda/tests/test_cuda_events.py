@@ -47,7 +47,7 @@ def test_snapshots(backend: Any) -> None:
 
 
 def test_events_are_reused_with_their_waits_intact(backend: Any) -> None:
-    """An event that is dropped may be recorded by its next owner; who waits for it waits as before."""
+    """A dropped event may be recorded by its next owner; who waits for it waits as before."""
     stream, waiting = backend.streams.create(), backend.streams.create()
     opened = hold(stream)
     event = stream.record_event()

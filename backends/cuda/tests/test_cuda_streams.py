@@ -1,4 +1,4 @@
-"""Streams on the fake driver: order, currency, callbacks, failures, and what keeps operands alive."""
+"""Streams on the fake driver: order, the current one, callbacks, failures, kept references."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ def test_later_calls_release_what_has_passed(backend: Any) -> None:
 
 
 def test_a_destructor_may_call_us(backend: Any) -> None:
-    """Releasing a reference runs any code, as a finaliser that keeps something on the same stream."""
+    """Releasing a reference runs any code: a finaliser may keep something on the same stream."""
     stream = backend.streams.create()
 
     class Operand:
@@ -350,10 +350,11 @@ def test_a_destructor_may_call_us(backend: Any) -> None:
 
 def test_driver_errors_are_typed(backend: Any, driver: Any) -> None:
     driver.fail("cuStreamCreateWithPriority", 2)
+    busy = [Held(backend.streams.create(-5)) for _ in range(3)]  # none to be used again
     with pytest.raises(OutOfMemoryError, match="cuStreamCreateWithPriority failed"):
-        for _ in range(1000):
-            keep = [backend.streams.create(-5) for _ in range(100)]
-            assert keep
+        backend.streams.create(-1)
+    for held in busy:
+        held.open()
     stream = backend.streams.create()
     driver.fail("cuStreamQuery", 400)
     with pytest.raises(ArgumentError, match="CUDA_ERROR_INVALID_HANDLE"):
