@@ -349,12 +349,11 @@ def test_a_destructor_may_call_us(backend: Any) -> None:
 
 
 def test_driver_errors_are_typed(backend: Any, driver: Any) -> None:
+    held = Held(backend.streams.create(-1))  # so that no idle stream is there to be used again
     driver.fail("cuStreamCreateWithPriority", 2)
-    busy = [Held(backend.streams.create(-5)) for _ in range(3)]  # none to be used again
     with pytest.raises(OutOfMemoryError, match="cuStreamCreateWithPriority failed"):
         backend.streams.create(-1)
-    for held in busy:
-        held.open()
+    held.open()
     stream = backend.streams.create()
     driver.fail("cuStreamQuery", 400)
     with pytest.raises(ArgumentError, match="CUDA_ERROR_INVALID_HANDLE"):

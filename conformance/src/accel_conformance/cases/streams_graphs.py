@@ -201,10 +201,12 @@ def test_pageable_refused(backend: Backend, guarded: Guards, random_tensor: Rand
 def test_not_joined(backend: Backend) -> None:
     """A stream that joined and was not waited for is a StateError; both streams work afterwards."""
     stream, other = backend.streams.create(), backend.streams.create()
+    capture = backend.streams.capture(stream)
+    graph = capture.__enter__()
+    other.wait_stream(stream)
+    other.add_callback(lambda: None)
     with pytest.raises(StateError):
-        with backend.streams.capture(stream) as graph:
-            other.wait_stream(stream)
-            other.add_callback(lambda: None)
+        capture.__exit__(None, None, None)
     with pytest.raises(StateError):
         graph.replay(stream)
     seen: list[int] = []
@@ -220,13 +222,19 @@ def test_abandoned(backend: Backend) -> None:
     stream = backend.streams.create()
     outside = backend.streams.current().handle
     seen: list[int] = []
-    with pytest.raises(KeyError, match="from inside"):
+    graphs = []
+
+    def inside() -> None:
         with backend.streams.capture(stream) as graph:
+            graphs.append(graph)
             stream.add_callback(lambda: seen.append(0))
             raise KeyError("from inside")
+
+    with pytest.raises(KeyError, match="from inside"):
+        inside()
     assert backend.streams.current().handle == outside
     with pytest.raises(StateError):
-        graph.replay(stream)
+        graphs[0].replay(stream)
     stream.add_callback(lambda: seen.append(1))
     stream.synchronize()
     assert seen == [1]

@@ -166,11 +166,11 @@ class Streams(Provider):
     def capture(self, stream: Stream) -> AbstractContextManager[Graph]:
         """``with streams.capture(s) as graph:`` records what ``s`` is given.
 
-        Nothing runs at once. Inside, ``s`` is the current stream. Any calls of the contract that give work to ``s``, to
-        streams that wait for it, and to torch on these, become part of the graph, provided that
-        ``s`` waits for those streams again before the block ends. Calls that make the host wait or
-        ask (synchronize, query, blocking copies, copies of pageable memory) are refused. An
-        exception that leaves the block ends the capture and throws it away.
+        Nothing runs at once. Inside, ``s`` is the current stream. Any calls of the contract that
+        give work to ``s``, to streams that wait for it, and to torch on these, become part of the
+        graph, provided that ``s`` waits for those streams again before the block ends. Calls that
+        make the host wait or ask (synchronize, query, blocking copies, copies of pageable memory)
+        are refused. An exception that leaves the block ends the capture and throws it away.
 
         Args:
             stream: a created stream; the default stream cannot be captured.
