@@ -61,17 +61,19 @@ class ShimBuilder:
         kernel = self._built(
             [*given, *flags, *includes, "-DACCEL_HOST_SHIM", "-x", "c++", "-c", str(path)], ".o"
         )
-        runtime = [self._built(["-c", str(SHIM / name)], ".o") for name in RUNTIME]
+        runtime = [self._built(["-c", str(SHIM / name)], ".o", runtime=True) for name in RUNTIME]
         parts = [str(part) for part in (kernel, *runtime)]
         shared = self._built(["-shared", "-Wl,-z,defs", *parts], ".so")
         if shared not in self._libraries:
             self._libraries[shared] = ShimLibrary(shared, self.seed)
         return self._libraries[shared]
 
-    def _built(self, arguments: list[str], suffix: str) -> Path:
+    def _built(self, arguments: list[str], suffix: str, runtime: bool = False) -> Path:
         name = compiler()
         assert name is not None, "no C++ compiler: set CXX, or install g++ or clang++"
-        sanitize = ["-fno-sanitize-recover=all", f"-fsanitize={self.sanitize}"]
+        sanitize = [f"-fsanitize={self.sanitize}", "-fno-sanitize-recover=all"]
+        if runtime and self.sanitize == "thread":  # it tells the sanitizer of fibers itself
+            sanitize = ["-DACCEL_SHIM_RACES"]
         command = [name, *FLAGS, *(sanitize if self.sanitize else []), *arguments]
         digest = hashlib.sha256(repr((command, _contents())).encode())
         for argument in arguments:
