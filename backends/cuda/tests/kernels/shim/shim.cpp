@@ -318,6 +318,8 @@ void fence() {
   }
 }
 
+std::uint64_t noise() { return draw(); }
+
 void* dynamic_shared() { return launch->shared.begin(); }
 
 std::uint64_t nanoseconds() {
