@@ -45,7 +45,13 @@ class FileOptions:
 FILES: dict[str, FileOptions] = {}
 
 _ALWAYS = {
-    "cuda": ("--std=c++17", "--prec-div=true", "--prec-sqrt=true", "--ftz=false"),
+    "cuda": (
+        "--std=c++17",
+        "--device-as-default-execution-space",
+        "--prec-div=true",
+        "--prec-sqrt=true",
+        "--ftz=false",
+    ),
     "hip": ("--std=c++17", "-O3"),
 }
 _UNFUSED = {"cuda": "--fmad=false", "hip": "-ffp-contract=off"}
