@@ -95,15 +95,6 @@ void launch_all(Kernels& kernels, const CopyCall& call, StreamHandle stream, Dev
   }
 }
 
-[[noreturn]] void refuse_shared(Address address, const char* argument) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%#llx", static_cast<unsigned long long>(address));
-  fail("OverlapError", argument, "destinations that share no byte with the sources",
-       std::string("the byte at address ") + text +
-           " is in a run that is read and one that is written",
-       "transfer through another cache, or in two calls");
-}
-
 // Indices on the host that stand beside others on the device: only their range can be told.
 std::vector<std::int64_t> checked_alone(const SlotList& list, std::int64_t bound,
                                         const char* argument) {
@@ -123,14 +114,13 @@ std::vector<std::int64_t> checked_alone(const SlotList& list, std::int64_t bound
 
 }  // namespace
 
-DeviceList DeviceList::from(std::int64_t first) const {
-  DeviceList result = *this;
-  if (first == 0) return result;
-  if (where == Where::Host) result.values += first;
-  if (where == Where::Device) {
-    result.data += static_cast<DevicePointer>(first * stride * (wide ? 8 : 4));
-  }
-  return result;
+void refuse_shared_bytes(Address address, const char* argument) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%#llx", static_cast<unsigned long long>(address));
+  fail("OverlapError", argument, "destinations that share no byte with the sources",
+       std::string("the byte at address ") + text +
+           " is in a run that is read and one that is written",
+       "transfer through another cache, or in two calls");
 }
 
 void launch_copy(Kernels& kernels, const CopyCall& call, StreamHandle stream) {
@@ -218,10 +208,10 @@ void keep_caches(Pair& pair, PyObject* src_cache, PyObject* dst_cache, StreamHan
   if (pair.src_on_host || pair.dst_on_host) keep(runtime, stream, {src_cache, dst_cache});
 }
 
-void run_transfer(Pair& pair, PyObject* src_cache, PyObject* dst_cache, const TransferLists& lists,
-                  StreamHandle stream, const CallNames& names) {
+void run_transfer(Pair& pair, PyObject* src_cache, PyObject* dst_cache, const ListArgument& src,
+                  const ListArgument& dst, StreamHandle stream, const CallNames& names) {
   check_caches(pair, src_cache, dst_cache, names);
-  const std::int64_t n = lists.src.size;
+  const std::int64_t n = src.list.size;
   if (n == 0) return;
   Runtime& runtime = pair.kernels.runtime;
   CopyCall call;
@@ -232,9 +222,9 @@ void run_transfer(Pair& pair, PyObject* src_cache, PyObject* dst_cache, const Tr
   call.fault_kind = names.fault_kind;
   if (pair.src_on_host || pair.dst_on_host) call.most_blocks = pair.kernels.host_blocks;
 
-  if (lists.src_tensor == nullptr && lists.dst_tensor == nullptr) {
+  if (src.tensor == nullptr && dst.tensor == nullptr) {
     thread_local SlotPairs pairs;
-    const auto fault = accel::check_slots(lists.src, lists.dst, pair.src_units, pair.dst_units,
+    const auto fault = accel::check_slots(src.list, dst.list, pair.src_units, pair.dst_units,
                                           pair.sharing == Sharing::Same, &pairs);
     if (fault) accel::raise_fault(fault, names.src, names.dst);
     if (pairs.src.empty()) return;
@@ -243,7 +233,7 @@ void run_transfer(Pair& pair, PyObject* src_cache, PyObject* dst_cache, const Tr
         accel::reads_what_it_writes(pair.layers, pair.planes,
                                     {pair.src.begin(), pair.src.end()},
                                     {pair.dst.begin(), pair.dst.end()}, pairs, &address)) {
-      refuse_shared(address, names.dst);
+      refuse_shared_bytes(address, names.dst);
     }
     if ((pair.src_on_host || pair.dst_on_host) && transfer_staged(pair, pairs, stream)) {
       keep_caches(pair, src_cache, dst_cache, stream);
@@ -280,31 +270,23 @@ void run_transfer(Pair& pair, PyObject* src_cache, PyObject* dst_cache, const Tr
   }
 
   std::vector<std::int64_t> beside;  // of the side that is on the host
-  const auto place = [&](const SlotList& list, PyObject* tensor, std::int64_t bound,
-                         const char* argument) {
+  const auto place = [&](const ListArgument& given, std::int64_t bound, const char* argument) {
+    if (given.tensor != nullptr) return given.on_device();
     DeviceList result;
-    if (tensor != nullptr) {
-      result.where = DeviceList::Where::Device;
-      result.data = reinterpret_cast<DevicePointer>(list.data);
-      result.stride = list.stride;
-      result.wide = list.wide;
-    } else if (list.data != nullptr) {
-      beside = checked_alone(list, bound, argument);
-      result.where = DeviceList::Where::Host;
-      result.values = beside.data();
-    }
+    if (given.list.data == nullptr) return result;
+    beside = checked_alone(given.list, bound, argument);
+    result.where = DeviceList::Where::Host;
+    result.values = beside.data();
     return result;
   };
   call.form = &pair.form(1);
-  call.src = place(lists.src, lists.src_tensor, pair.src_units, names.src);
-  call.dst = place(lists.dst, lists.dst_tensor, pair.dst_units, names.dst);
+  call.src = place(src, pair.src_units, names.src);
+  call.dst = place(dst, pair.dst_units, names.dst);
   call.units = n;
   launch_copy(pair.kernels, call, stream);
   keep_caches(pair, src_cache, dst_cache, stream);
-  if (lists.src_tensor != nullptr) record_use(runtime, stream, lists.src_tensor);
-  if (lists.dst_tensor != nullptr && lists.dst_tensor != lists.src_tensor) {
-    record_use(runtime, stream, lists.dst_tensor);
-  }
+  if (src.tensor != nullptr) record_use(runtime, stream, src.tensor);
+  if (dst.tensor != nullptr && dst.tensor != src.tensor) record_use(runtime, stream, dst.tensor);
 }
 
 }  // namespace accel_cuda::kv

@@ -1,24 +1,12 @@
 // What happens in a call: indices are read and checked, then kernels are launched or pieces copied.
 #pragma once
 
-#include <accel/index_arguments.hpp>
 #include <accel/kv_slots.hpp>
 
+#include "list_arguments.hpp"
 #include "movers.hpp"
 
 namespace accel_cuda::kv {
-
-// Where the indices of one side are when a kernel is launched.
-struct DeviceList {
-  enum class Where { Counted, Host, Device } where = Where::Counted;
-  const std::int64_t* values = nullptr;  // Host
-  DevicePointer data = 0;                // Device
-  std::int64_t stride = 1;               // Device: elements
-  bool wide = true;                      // Device: int64, else int32
-
-  // From unit `first` on.
-  DeviceList from(std::int64_t first) const;
-};
 
 // Units `count` of a form, as many launches as it takes.
 struct CopyCall {
@@ -45,14 +33,12 @@ struct CallNames {
   unsigned src_argument, dst_argument, fault_kind;
 };
 
-// A whole transfer, after the index tensors were understood as lists of equal length. A list without
-// data counts from 0; `src_tensor` and `dst_tensor` are index tensors on the device, or null.
-struct TransferLists {
-  accel::SlotList src, dst;
-  PyObject *src_tensor = nullptr, *dst_tensor = nullptr;
-};
-void run_transfer(Pair& pair, PyObject* src_cache, PyObject* dst_cache, const TransferLists& lists,
-                  StreamHandle stream, const CallNames& names);
+// A whole transfer, after the index tensors were understood as lists of equal length.
+void run_transfer(Pair& pair, PyObject* src_cache, PyObject* dst_cache, const ListArgument& src,
+                  const ListArgument& dst, StreamHandle stream, const CallNames& names);
+
+// Raises the OverlapError for a byte that is both read and written.
+[[noreturn]] void refuse_shared_bytes(Address address, const char* argument);
 
 // Everything before the launch that run_transfer checks of caches: that they have their memory, and
 // that torch's allocator and the pending list know of their use on `stream`.

@@ -267,7 +267,8 @@ unsigned CopyLaunch::size(accel_copy_args* out, std::int64_t units) const {
 
 std::vector<CopyLaunch> plan_launches(const std::vector<CopyKind>& kinds) {
   std::vector<CopyLaunch> launches;
-  for (const CopyKind& kind : kinds) {
+  for (std::size_t k = 0; k < kinds.size(); ++k) {
+    const CopyKind& kind = kinds[k];
     CopyLaunch* launch = nullptr;
     for (CopyLaunch& known : launches) {
       if (known.kernel == kind.kernel && known.args.kinds < ACCEL_COPY_KINDS) launch = &known;
@@ -287,6 +288,7 @@ std::vector<CopyLaunch> plan_launches(const std::vector<CopyKind>& kinds) {
     launch->tile_vectors[at] = kind.tile_vectors;
     launch->base_count += static_cast<std::int64_t>(kind.bases.size());
     launch->unit_bytes += kind.unit_bytes * static_cast<std::int64_t>(kind.bases.size());
+    launch->order.insert(launch->order.end(), kind.bases.size(), k);
     launch->bases.insert(launch->bases.end(), kind.bases.begin(), kind.bases.end());
   }
   for (CopyLaunch& launch : launches) {

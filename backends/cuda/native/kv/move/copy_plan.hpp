@@ -52,6 +52,7 @@ struct CopyLaunch {
   std::int64_t most_units = 0;  // of one launch
   std::int64_t unit_bytes = 0;  // over all bases
   std::vector<BasePair> bases;  // in the order of the kinds
+  std::vector<std::size_t> order;  // which of all kinds each base belongs to
   accel_copy_args args = {};    // but for units and indices
 
   // Whether the bases stand in args.words; else args.table must be set.
