@@ -12,6 +12,44 @@ struct coding_table {
   accel_u8* first;
 };
 
+#ifdef WIDE
+ACCEL_DEVICE void coding_build_buckets(const coding_table& table, accel_u32 bins, accel_u32 shift,
+                                       accel_u32 begin, accel_u32 end) {
+  const accel_u32* const mine = table.pairs + accel_lane();
+  accel_u32x2* const wide = reinterpret_cast<accel_u32x2*>(table.first);
+  accel_u32 low = 0, high = bins; /* the symbol is in [low, high) */
+  while (high - low > 1) {
+    const accel_u32 middle = (low + high) / 2;
+    const bool upper = (mine[middle * CODING_PITCH] & 0xFFFF) <= begin << shift;
+    low = upper ? middle : low;
+    high = upper ? high : middle;
+  }
+  accel_u32 here = mine[low * CODING_PITCH];
+  accel_u32 stop = (here & 0xFFFF) + (here >> 16);
+  for (accel_u32 b = begin; b < end; ++b) {
+    const accel_u32 from = b << shift, to = from + (1u << shift);
+    while (stop <= from) {
+      here = mine[++low * CODING_PITCH];
+      stop = (here & 0xFFFF) + (here >> 16);
+    }
+    accel_u32 cover = accel_min(stop, to) - from, best = cover, chosen = low;
+    while (stop < to) {
+      here = mine[++low * CODING_PITCH];
+      const accel_u32 begun = stop;
+      stop = (here & 0xFFFF) + (here >> 16);
+      const accel_u32 more = accel_min(stop, to) - begun;
+      if (cover + more > best) {
+        best = cover + more;
+        chosen = low - 1;
+      }
+      cover = more;
+    }
+    const accel_u32 one = mine[chosen * CODING_PITCH], two = mine[(chosen + 1) * CODING_PITCH];
+    wide[b * 32 + accel_lane()] = {one, two >> 16 | chosen << 16};
+  }
+}
+#else
+
 /* Fills in the buckets from `begin` to `end` of this lane, from its pairs. */
 ACCEL_DEVICE void coding_build_buckets(const coding_table& table, accel_u32 bins, accel_u32 shift,
                                        accel_u32 begin, accel_u32 end) {
@@ -33,6 +71,7 @@ ACCEL_DEVICE void coding_build_buckets(const coding_table& table, accel_u32 bins
   }
 }
 
+#endif
 /* --- words ----------------------------------------------------------------------------------------
  * A ring in shared memory holds 1024 words in 4 segments; each lane brings 16 bytes of a segment. A
  * segment waits in registers before it goes into the ring. */
@@ -98,9 +137,16 @@ ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table&
                                           accel_u32 bins, accel_u32 shift, accel_u32 below) {
   const accel_u32* const pairs = table.pairs + accel_lane();
   const accel_u32 slot = accel_codec_slot(d.x), q = d.x >> ACCEL_CODEC_SCALE_BITS;
+#ifdef WIDE
+  const accel_u32x2 e =
+      reinterpret_cast<const accel_u32x2*>(table.first)[(slot >> shift) * 32 + accel_lane()];
+  accel_u32 symbol = e.y >> 16;
+  const accel_u32 here = e.x, next = e.y << 16;
+#else
   accel_u32 symbol = table.first[(slot >> shift) * 32 + accel_lane()];
   const accel_u32 here = pairs[symbol * CODING_PITCH];
   const accel_u32 next = pairs[(symbol + 1) * CODING_PITCH];
+#endif
   accel_u32 offset = slot - (here & 0xFFFF), frequency = here >> 16;
   if (offset >= frequency) {
     offset -= frequency;
@@ -113,6 +159,9 @@ ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table&
   accel_u32 lows = accel_ballot(low);
   if (accel_any(far)) {
     if (far) {
+#ifdef WIDE
+      while (symbol > 0 && (pairs[symbol * CODING_PITCH] & 0xFFFF) > slot) --symbol;
+#endif
       while (symbol + 1 < bins && (pairs[(symbol + 1) * CODING_PITCH] & 0xFFFF) <= slot) ++symbol;
       const accel_u32 pair = pairs[symbol * CODING_PITCH];
       x = accel_codec_pop(d.x, pair & 0xFFFF, pair >> 16);
@@ -167,11 +216,16 @@ ACCEL_KERNEL_BOUNDS(256, 1, coding_decode, coding_decode_args, args) {
   coding_container c{};
   if (coding_state_of(args.state)->finding != 0) return;
   if (coding_read_header(args, c) != CODING_NO_FINDING || !coding_fits(args, c)) return;
-  const accel_u32 size = CODING_PAIRS_WORDS(args.bins) + args.buckets * 8;
+  #ifdef WIDE
+  const accel_u32 per = 64;
+#else
+  const accel_u32 per = 8;
+#endif
+  const accel_u32 size = (CODING_PAIRS_WORDS(args.bins) + 1) / 2 * 2 + args.buckets * per;
   const accel_u32 shift = ACCEL_CODEC_SCALE_BITS + 1 - accel_ffs(args.buckets);
   const auto table_at = [&](accel_u64 r) {
     accel_u32* const base = shared + CODING_RING_WORDS / 2 + (args.twice ? (r & 1) * size : 0);
-    return coding_table{base + args.buckets * 8, reinterpret_cast<accel_u8*>(base)};
+    return coding_table{base + args.buckets * per, reinterpret_cast<accel_u8*>(base)};
   };
   coding_decoder d;
   d.words.ring = reinterpret_cast<accel_u16*>(shared);
