@@ -92,5 +92,5 @@ ACCEL_KERNEL_BOUNDS(256, 4, coding_verify, coding_decode_args, args) {
   if (key == CODING_NO_FINDING) return;
   const bool shape = CODING_KEY_KIND(key) == CODING_FOUND_SHAPE;
   coding_tell(args.fault, key, args.bins, shape ? c.split.layers : args.bytes,
-              shape ? c.split.tokens : 0, shape ? c.split.channels : 0);
+              shape ? c.split.tokens : args.tokens, shape ? c.split.channels : args.channels);
 }
