@@ -1,4 +1,4 @@
-"""Calls of the entropy coder's kernels: the arguments that the native host side makes, in ctypes."""
+"""Arguments of the entropy coder's kernels in ctypes, as the native host side makes them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from ctypes import c_int64, c_uint32, c_uint64
 
 from accel.kv.codec_format import LANES, Split
 
-U32S, U64S = c_uint32, c_uint64
-
 
 class Symbols(ctypes.Structure):
     _fields_ = [("data", c_uint64), ("layer_stride", c_int64), ("token_stride", c_int64),
@@ -16,8 +14,10 @@ class Symbols(ctypes.Structure):
 
 
 class SplitArgs(ctypes.Structure):
-    _fields_ = [(name, c_uint64) for name in
-                ("layers", "tokens", "channels", "rows", "chunks", "groups", "streams")]  # fmt: skip
+    _fields_ = [
+        (name, c_uint64)
+        for name in ("layers", "tokens", "channels", "rows", "chunks", "groups", "streams")
+    ]
 
 
 class ModelArgs(ctypes.Structure):
@@ -39,7 +39,8 @@ class DecodeArgs(ctypes.Structure):
     _fields_ = [("out", Symbols),
                 *((name, c_uint64) for name in
                   ("layers", "tokens", "channels", "data", "bytes", "model", "state", "fault")),
-                *((name, c_uint32) for name in ("bins", "twice", "buckets", "padding"))]  # fmt: skip
+                *((name, c_uint32) for name in
+                  ("bins", "twice", "buckets", "padding"))]  # fmt: skip
 
 
 def split_args(shape: tuple[int, int, int]) -> SplitArgs:
@@ -52,7 +53,9 @@ def words_stride(split: SplitArgs) -> int:
     """Words that one stream may give: as many as symbols in the largest."""
     if not split.streams:
         return 0
-    place = Split(*(getattr(split, n) for n in ("layers", "tokens", "channels", "chunks", "groups")))
+    place = Split(
+        *(getattr(split, n) for n in ("layers", "tokens", "channels", "chunks", "groups"))
+    )
     largest = place.place(0)
     return LANES * largest.rows * largest.tokens
 

@@ -1,4 +1,4 @@
-"""The entropy coder's kernels on the host shim: the same bytes as the CPU's coder and the reference."""
+"""The entropy coder's kernels on the host shim: the bytes of the CPU's coder and the reference."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accel_cpu.coding import CpuKVCoding
-from accel_cpu.reference.coding import ReferenceKVCoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accel.errors import CodecError
 from accel.kv.codec_format import Container, Split, encode_bound
+from accel_cpu.coding import CpuKVCoding
+from accel_cpu.reference.coding import ReferenceKVCoding
 
 
 def _beside(name):
