@@ -79,7 +79,7 @@ def _builders(names: tuple[str, ...]) -> dict[str, KernelBuilder]:
     for name in names:
         if name not in found:
             raise click.ClickException(
-                f"no installed backend {name!r} builds kernels ahead of time; those that do: {known}"
+                f"no installed backend {name!r} builds kernels ahead of time; these do: {known}"
             )
     if not found:
         raise click.ClickException(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from accel.capabilities import Capability, Level
 from accel.kv.convert import check_conversion, conversion_scales, plan_convert
 from accel.kv.quantized_write import plan_quantized_write
+from accel.native_kernels.prepared import Prepared
 from accel.providers import KVConvert
 
 from ._native import kv as _native
-from .kv_prepared import HOST, Prepared
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,7 @@ class CpuConversions(Prepared, KVConvert):
         try:
             of_pair = self._converters[src.uid, dst.uid]
         except (KeyError, AttributeError):
-            check_conversion(src, dst, HOST)
+            check_conversion(src, dst, self.devices)
             of_pair = {}
             self._keep(self._converters, (src.uid, dst.uid), of_pair)
         ours, theirs = conversion_scales(src, dst, src_scale, dst_scale)
@@ -122,7 +122,6 @@ class CpuConversions(Prepared, KVConvert):
         )
 
     def close(self) -> None:
-        self._writers.clear()
         self._converters.clear()
         super().close()
 
