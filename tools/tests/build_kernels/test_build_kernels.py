@@ -12,6 +12,8 @@ from accel.distributions import FoundDistribution, FoundEntryPoint
 from accel.errors import AccelError, ArgumentError
 from accel.kernel_builders import BuiltKernels, KernelJob
 
+JOBS = [("a.cu", ""), ("b.cu", "W=1"), ("b.cu", "W=2")]
+
 
 class Builder:
     def __init__(self, here=("x1",), kept=True, broken=()):
@@ -27,11 +29,7 @@ class Builder:
     def jobs(self, chip):
         if not chip.startswith("x"):
             raise ArgumentError("chip", "a chip, as x1", chip)
-        return [
-            KernelJob(chip, "a.cu"),
-            KernelJob(chip, "b.cu", "W=1"),
-            KernelJob(chip, "b.cu", "W=2"),
-        ]
+        return [KernelJob(chip, file, variant) for file, variant in JOBS]
 
     def build(self, job):
         if job.file in self.broken:
@@ -70,11 +68,7 @@ def test_builds_for_the_devices_here(run):
     builder = Builder(here=("x1", "x2"))
     status, output = run({"acme": builder})
     assert status == 0
-    expected = {
-        (chip, *job)
-        for chip in ("x1", "x2")
-        for job in (("a.cu", ""), ("b.cu", "W=1"), ("b.cu", "W=2"))
-    }
+    expected = {(chip, *job) for chip in ("x1", "x2") for job in JOBS}
     assert {(job.chip, job.file, job.variant) for job in builder.done} == expected
     rows = [line.split() for line in output.splitlines() if line.startswith("acme ")]
     assert sorted((row[1], row[2]) for row in rows) == sorted((c, f) for c, f, _ in expected)
@@ -86,10 +80,8 @@ def test_builds_for_the_devices_here(run):
 
 def test_chips_and_backends_that_are_named(run):
     one, other = Builder(), Builder()
-    status, _ = run(
-        {"one": one, "other": other}, "--backend", "one", "--chip", "x7", "--chip", "x7"
-    )
-    assert status == 0
+    chosen = ("--backend", "one", "--chip", "x7", "--chip", "x7")
+    assert run({"one": one, "other": other}, *chosen)[0] == 0
     assert [job.chip for job in one.done] == ["x7"] * 3 and not other.done
 
 
