@@ -44,7 +44,7 @@ def nvrtc():
         pytest.skip(f"NVRTC: {error.cure}")
 
 
-@pytest.mark.parametrize(("file", "defines", "chip"), cases())
+@pytest.mark.parametrize(("file", "defines", "chip"), list(cases()))
 def test_every_file_for_every_chip(nvrtc, file, defines, chip):
     report = ("--ptxas-options=-v", "--ptxas-options=--warn-on-spills")
     compiled = kernels.compile_file(nvrtc, chip, file, defines, report)
