@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel.capabilities import Capabilities, Capability, Level
+from accel.native_kernels.conversions import Conversions
 from accel.native_kernels.movement import Movement
 
 from ._native import kv as _native
 from ._native import upload_small
 from .coding import CpuKVCoding
-from .kv_conversions import CONVERSIONS, CpuConversions
 from .quantize import CpuKVQuantize
 from .rope import CpuKVRope
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CpuKVKernels"]
 
 
-class CpuKVKernels(CpuConversions, CpuKVCoding, CpuKVQuantize, CpuKVRope, Movement):
+class CpuKVKernels(Conversions, CpuKVCoding, CpuKVQuantize, CpuKVRope, Movement):
     """Strided copies on all threads, past the caches when they are large."""
 
     native = _native
@@ -37,7 +37,8 @@ class CpuKVKernels(CpuConversions, CpuKVCoding, CpuKVQuantize, CpuKVRope, Moveme
             Capability.KV_UPLOAD: Level.NATIVE,
             Capability.KV_ENTROPY: Level.NATIVE,
             Capability.KV_ROPE: Level.NATIVE,
-            **CONVERSIONS,
+            Capability.KV_WRITE_QUANTIZED: Level.NATIVE,
+            Capability.KV_CONVERT: Level.NATIVE,
         }
     )
     notes = ("index tensors are always checked",)
