@@ -91,6 +91,7 @@ inline void require_same_bytes(const Operand& dst, const Operand& src) {
 }
 
 inline void require_same_shape_and_dtype(const Operand& dst, const Operand& src) {
+  if (Operand::alike(dst, src) == Operand::Alike::Yes) return;
   const Ref to = dst.dtype(), from = src.dtype();
   if (to.get() != from.get()) {
     fail("DTypeError", src.name, describe(to.get()) + ", the dtype of " + dst.name,

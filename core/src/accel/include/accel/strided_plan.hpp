@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace accel {
@@ -38,6 +39,12 @@ class StridedPlan {
       run_ *= static_cast<std::size_t>(dims_.back().extent);
       dims_.pop_back();
     }
+  }
+
+  // Dimensions of another plan, or a part of them, as they are.
+  StridedPlan(std::vector<Dim> dims, std::size_t run)
+      : dims_(std::move(dims)), run_(run), total_(run) {
+    for (const Dim& dim : dims_) total_ *= static_cast<std::size_t>(dim.extent);
   }
 
   std::size_t nbytes() const { return total_; }
