@@ -31,7 +31,7 @@ def harness():
 
 @pytest.fixture(scope="session")
 def shim(harness, tmp_path_factory):
-    """``shim(source, defines=None, flags=())`` compiles a kernel file once and gives its library."""
+    """``shim(source, defines=None, flags=())``: the library of a kernel file, compiled once."""
     if harness.compiler() is None:
         pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
     base = tmp_path_factory.getbasetemp()

@@ -1,6 +1,6 @@
-"""Kernel sources compiled for the CPU, and their launches; README.md beside this says how to use it.
+"""Kernel sources compiled for the CPU, and their launches; README.md beside this says how.
 
-ACCEL_SHIM_SEED repeats the order of threads of a run; ACCEL_SHIM_SANITIZE=address,undefined compiles
+ACCEL_SHIM_SEED repeats a run's orders of threads. ACCEL_SHIM_SANITIZE=address,undefined compiles
 with sanitizers, whose runtime must be in the process already (test_kernel_sanitizers.py does that).
 """
 
@@ -23,7 +23,7 @@ import accel
 
 SHIM = Path(__file__).resolve().parent
 KERNELS = SHIM.parents[2] / "src" / "accel_cuda" / "kernels"
-RUNTIME = ("shim.cpp", "memory.cpp")
+RUNTIME = ("shim.cpp", "background.cpp", "memory.cpp")
 #: -ffp-contract=off: sums and products are fused where a kernel says accel_fma, and only there.
 FLAGS = ["-std=c++17", "-O1", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
 
@@ -40,7 +40,7 @@ def compiler() -> str | None:
 
 
 class ShimBuilder:
-    """Compiles kernel files for the CPU, each once, into ``folder``; several processes may share it."""
+    """Compiles kernel files for the CPU, each once, into ``folder``, which processes may share."""
 
     def __init__(self, folder: Path, sanitize: str | None = None) -> None:
         self.folder = folder
@@ -189,7 +189,7 @@ class DeviceMemory:
     def empty(
         self, shape: int | tuple[int, ...], dtype: Any, name: str = "", alignment: int = 16
     ) -> np.ndarray[Any, Any]:
-        """A poisoned array. Ends exactly at its guard when its bytes are a multiple of alignment."""
+        """A poisoned array; its end meets its guard when its bytes are a multiple of alignment."""
         kind = np.dtype(dtype)
         size = int(np.prod(shape)) * kind.itemsize
         name = name or f"buffer {len(self._addresses)}"

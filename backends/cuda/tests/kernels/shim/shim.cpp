@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "background.hpp"
 #include "fiber_stack.hpp"
 #include "memory.hpp"
 
@@ -68,6 +69,8 @@ struct Launch {
 };
 Launch* launch = nullptr;
 
+}  // namespace
+
 std::uint64_t draw() {
   std::uint64_t x = launch->random;
   x ^= x << 13;
@@ -75,6 +78,8 @@ std::uint64_t draw() {
   x ^= x << 17;
   return launch->random = x;
 }
+
+namespace {
 
 void poison(unsigned char* begin, unsigned char* end) ACCEL_SHIM_UNCHECKED;
 void poison(unsigned char* begin, unsigned char* end) {
@@ -87,11 +92,11 @@ void make_ready(unsigned thread) {
   launch->ready.push_back(thread);
 }
 
-// The next thread to run, taken off the list.
-unsigned pick() {
+// The next thread to run, taken off the list; any when one yields, so that everybody's turn comes.
+unsigned pick(bool any) {
   auto& ready = launch->ready;
   auto chosen = ready.begin();
-  if (launch->order == 2) {
+  if (any || launch->order == 2) {
     chosen += static_cast<std::ptrdiff_t>(draw() % ready.size());
   } else if (launch->order == 1) {
     chosen = std::max_element(ready.begin(), ready.end());
@@ -136,11 +141,11 @@ std::string census() {
 }
 
 // Leaves the running fiber for another one, or for run_block() when there is none.
-void go_on() {
+void go_on(bool any = false) {
   if (launch->ready.empty()) {
     launch->stacks->leave();
   } else {
-    const unsigned next = pick();
+    const unsigned next = pick(any);
     const unsigned self = here.thread;
     if (next == self) return;
     here.thread = next;
@@ -172,11 +177,12 @@ void open_barrier_if_all_are_there() {
 // Where a fiber begins.
 void thread_main() {
   launch->kernel(launch->args);
+  end_of_thread();
   launch->fibers[here.thread].state = State::kEnded;
   ++launch->ended;
   open_barrier_if_all_are_there();
   if (launch->ready.empty()) launch->stacks->leave();
-  here.thread = pick();
+  here.thread = pick(false);
   launch->stacks->end_and_switch_to(here.thread);
 }
 
@@ -192,11 +198,14 @@ void run_block() {
   if (__start_accel_shared != nullptr) poison(__start_accel_shared, __stop_accel_shared);
   poison(launch->shared.begin(), launch->shared.end());
 
+  forget_copies();
   launch->stacks->prepare(threads, thread_main);
-  here.thread = pick();
+  here.thread = pick(false);
   launch->stacks->enter(here.thread);
   if (launch->error.empty() && launch->ended != threads) {
     launch->error = block_name() + " cannot go on:" + census();
+  } else if (launch->error.empty() && bulk_loads_under_way()) {
+    launch->error = block_name() + " ends while a bulk load into its shared memory is under way";
   }
 }
 
@@ -271,7 +280,7 @@ const std::uint64_t* meet(const char* operation, std::uint64_t value, const char
 void yield(const char* file, int line) {
   if (++launch->yields > kPatience) fail(file, line, "waits for ever:%s", census().c_str());
   make_ready(here.thread);
-  go_on();
+  go_on(true);
 }
 
 void maybe_yield() {

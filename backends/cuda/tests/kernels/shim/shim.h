@@ -27,6 +27,18 @@ void yield(const char* file, int line);
 void maybe_yield();
 void fence();
 
+/* Copies in the background: those of a thread come in batches that commit() closes; bulk loads
+ * count towards the barrier at `barrier`. */
+enum class Engine { kThread, kBulkStore, kBulkLoad };
+void issue(Engine engine, void* to, const void* from, unsigned bytes, void* barrier);
+void commit(Engine engine);
+void wait_copies(Engine engine, unsigned newest);
+void check_bulk(const void* a, const void* b, unsigned bytes, const char* file, int line);
+
+void mbarrier_init(void* barrier, unsigned arrivals);
+void mbarrier_arrive(void* barrier, unsigned bytes, const char* file, int line);
+bool mbarrier_try(void* barrier, unsigned parity, const char* file, int line);
+
 void* dynamic_shared();
 std::uint64_t nanoseconds();
 /* Ends the launch: the message gets the block and the thread. */
