@@ -1,6 +1,6 @@
 """Types of the native module. What is not named here (the KV submodules) is Any."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 

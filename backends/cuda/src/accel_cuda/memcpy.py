@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from accel import Capabilities, Capability, Level
@@ -66,7 +64,6 @@ class CudaMemcpy(Memcpy):
 
 def _find_kernel(index: int, file: str, name: str) -> int:
     """The handle of a kernel of this package; compiled for the chip if it never was."""
-    from . import compiler
+    from . import kernels
 
-    kernel: Any = compiler.function(index, file, name)
-    return int(kernel)
+    return kernels.function(index, file, name)
