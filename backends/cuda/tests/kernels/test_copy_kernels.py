@@ -96,7 +96,7 @@ def test_strided_copy(shim, case, seed):
         target = memory.empty(to_offset + span(shape, to, itemsize) + MARGIN, np.uint8, "target")
         expected = target.copy()
         elements(expected, to_offset, shape, to, itemsize)[...] = elements(
-            None, src, from_offset, shape, from_, itemsize
+            src, from_offset, shape, from_, itemsize
         )
         launches = _native.strided_launches(
             shape, to, from_, itemsize, target.ctypes.data + to_offset,
