@@ -25,6 +25,19 @@ using accel::Operand;
 using accel::StridedPlan;
 using Pair = accel::CopyPair<StridedPlan>;
 
+// Streams of ours, and the default ones, are never destroyed, so that an event can be recorded when
+// somebody asks; others get theirs at once.
+accel::StreamPoint point_of(Runtime& runtime, StreamHandle stream) {
+  constexpr std::uintptr_t kLastDefaultStream = 2;
+  const auto progress = DeviceProgress::of(runtime.device, stream);
+  if (reinterpret_cast<std::uintptr_t>(stream) <= kLastDefaultStream ||
+      runtime.state(stream).ours) {
+    return progress->late_point();
+  }
+  Submission submission(runtime);
+  return progress->point();
+}
+
 // What the work uses stays its own until it has run. torch's allocator is told of the stream for
 // tensors of a device; blocks of the pinned pool remember it; everything else is referred to. A
 // capture makes the graph refer to all of them.
@@ -52,8 +65,7 @@ void keep_operands(Runtime& runtime, StreamHandle stream, const Operands& operan
     if (!pooled || !operand->is_tensor) held[count++] = operand->keep();
   }
   if (in_pool) {
-    Submission submission(runtime);
-    const accel::StreamPoint point = DeviceProgress::of(runtime.device, stream)->point();
+    const accel::StreamPoint point = point_of(runtime, stream);
     for (const Operand* operand : operands) {
       if (!operand->is_cpu || operand->nbytes == 0) continue;
       pool.record_use(operand->pointer, operand->contiguous ? operand->nbytes : 1, point);

@@ -32,10 +32,6 @@ void add_pieces(const accel::CopyPair<accel::StridedPlan>& pair, std::vector<acc
   }
 }
 
-unsigned blocks_for(std::size_t pieces, const CopyKernels& kernels) {
-  return static_cast<unsigned>(std::min<std::size_t>(pieces, kernels.most_blocks()));
-}
-
 // The list in pinned memory, which the kernel reads; it is not used again before that has run.
 void launch_list(Runtime& runtime, StreamHandle stream, const CopyKernels& kernels,
                  const std::vector<accel_piece>& pieces) {
@@ -52,7 +48,7 @@ void launch_list(Runtime& runtime, StreamHandle stream, const CopyKernels& kerne
   args.count = static_cast<unsigned>(pieces.size());
   try {
     Submission submission(runtime);
-    kernels.launch_pieces(&args, blocks_for(pieces.size(), kernels), stream);
+    kernels.launch_pieces(args, stream);
     pool.record_use(static_cast<std::uintptr_t>(args.list), nbytes,
                     DeviceProgress::of(runtime.device, stream)->point());
   } catch (...) {
@@ -71,7 +67,7 @@ void launch_inline(Runtime& runtime, StreamHandle stream, const CopyKernels& ker
     const std::size_t count = std::min<std::size_t>(ACCEL_PIECES_INLINE, pieces.size() - at);
     std::copy_n(pieces.begin() + static_cast<std::ptrdiff_t>(at), count, args.piece);
     args.count = static_cast<unsigned>(count);
-    kernels.launch_pieces(&args, blocks_for(count, kernels), stream);
+    kernels.launch_pieces(args, stream);
   }
 }
 

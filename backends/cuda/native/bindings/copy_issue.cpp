@@ -19,8 +19,11 @@ using accel::StridedPlan;
 using Kind = Place::Kind;
 
 constexpr std::size_t kStagedAtOnce = std::size_t{16} << 20;
-// Rows from host memory: from this width on the copy engines do better than a kernel.
-constexpr std::size_t kRowsByEngine = std::size_t{4} << 10;
+// Rows from and to host memory: from this width on the copy engines run at nearly full rate.
+constexpr std::size_t kRowsByEngine = 128;
+// On the device, up to this many bytes a kernel of ours is given in half the time that the driver
+// takes for its own.
+constexpr std::size_t kByKernel = std::size_t{4} << 20;
 constexpr std::size_t kMostPitch = (std::size_t{1} << 31) - 1;
 
 bool pageable(const Place& place) {
@@ -197,8 +200,14 @@ void CopyIssue::wait_for_stream() {
 void CopyIssue::flat(std::uintptr_t dst, const Place& dst_place, std::uintptr_t src,
                      const Place& src_place, std::size_t nbytes) {
   if (!pageable(dst_place) && !pageable(src_place)) {
-    if (dst_place.on_host() && src_place.on_host()) {
-      launch_copy(runtime_, stream_, StridedPlan({}, nbytes), dst, src);
+    const int here = runtime_.device.index;
+    const bool both_on_host = dst_place.on_host() && src_place.on_host();
+    const bool none_on_host = !dst_place.on_host() && !src_place.on_host();
+    if (both_on_host || (none_on_host && nbytes <= kByKernel && dst_place.reachable_from(here) &&
+                         src_place.reachable_from(here))) {
+      const CopyKernels& kernels = CopyKernels::of(runtime_.device);
+      Submission submission(runtime_);
+      kernels.launch_flat(dst, src, nbytes, stream_);
       return;
     }
     const bool peers = dst_place.kind == Kind::Device && src_place.kind == Kind::Device &&

@@ -2,12 +2,12 @@
 
 #include <accel/errors.hpp>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "capture_mode.hpp"
-#include "kernels/pieces_args.h"
 
 namespace accel_cuda {
 namespace {
@@ -51,6 +51,7 @@ const CopyKernels& CopyKernels::of(const Device& device) {
     }
   }
   made->pieces_ = find(device, "pieces.cu", "copy_pieces");
+  made->flat_ = find(device, "pieces.cu", "copy_flat");
   auto& slot = loaded()[device.index];  // finding them ran Python, which may have come here too
   if (slot == nullptr) slot = std::move(made);
   return *slot;
@@ -68,8 +69,17 @@ void CopyKernels::launch(const StridedLaunch& copy, StreamHandle stream) const {
                      ACCEL_STRIDED_THREADS, 0, stream, copy.data());
 }
 
-void CopyKernels::launch_pieces(const void* args, unsigned blocks, StreamHandle stream) const {
-  accel_cuda::launch(device_, pieces_, {blocks}, ACCEL_PIECES_THREADS, 0, stream, args);
+void CopyKernels::launch_pieces(const accel_pieces_args& args, StreamHandle stream) const {
+  accel_cuda::launch(device_, pieces_, {std::min(args.count, most_blocks())}, ACCEL_PIECES_THREADS,
+                     0, stream, &args);
+}
+
+void CopyKernels::launch_flat(std::uintptr_t dst, std::uintptr_t src, std::size_t nbytes,
+                              StreamHandle stream) const {
+  const accel_flat_args args{dst, src, nbytes};
+  const std::size_t parts = (nbytes + ACCEL_FLAT_PART - 1) / ACCEL_FLAT_PART;
+  const auto blocks = static_cast<unsigned>(std::min<std::size_t>(parts, most_blocks()));
+  accel_cuda::launch(device_, flat_, {blocks}, ACCEL_PIECES_THREADS, 0, stream, &args);
 }
 
 }  // namespace accel_cuda

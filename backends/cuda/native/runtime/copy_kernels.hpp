@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include "../driver/launch.hpp"
+#include "kernels/pieces_args.h"
 #include "strided_launch.hpp"
 
 namespace accel_cuda {
@@ -16,7 +17,10 @@ class CopyKernels {
 
   // The device's context must be current.
   void launch(const StridedLaunch& copy, StreamHandle stream) const;
-  void launch_pieces(const void* args, unsigned blocks, StreamHandle stream) const;
+  void launch_pieces(const accel_pieces_args& args, StreamHandle stream) const;
+  // Any alignment; both sides within the device's reach.
+  void launch_flat(std::uintptr_t dst, std::uintptr_t src, std::size_t nbytes,
+                   StreamHandle stream) const;
 
   // Blocks that fill the device.
   unsigned most_blocks() const;
@@ -26,7 +30,7 @@ class CopyKernels {
 
   const Device& device_;
   Function strided_[3][5] = {};  // by StridedKernel and log2 of the unit
-  Function pieces_ = nullptr;
+  Function pieces_ = nullptr, flat_ = nullptr;
 };
 
 // `find(device_index, file, kernel)` gives the handle of a kernel of this package.

@@ -1,7 +1,6 @@
 #include "device_page_lock.hpp"
 
 #include <accel/fault.hpp>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <thread>
@@ -10,14 +9,10 @@
 #include "../driver/device.hpp"
 #include "capture_mode.hpp"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23  // Linux 5.14
-#endif
-
 namespace accel_cuda {
 namespace {
 
-constexpr std::size_t kPopulatedAtOnce = std::size_t{32} << 20;  // by one thread
+constexpr std::size_t kTouchedByThread = std::size_t{16} << 20;
 constexpr std::size_t kMostThreads = 8;
 
 std::uintptr_t address(const void* at) { return reinterpret_cast<std::uintptr_t>(at); }
@@ -33,30 +28,28 @@ const Device& any_device() {
 
 }  // namespace
 
-void populate_pages(void* base, std::size_t nbytes) {
+// The system backs pages when they are first written. The driver does that on one thread, which is
+// most of what locking a fresh gigabyte takes (0.23 s of 0.25; 0.06 s with eight threads before it).
+void DevicePageLock::prepare(void* fresh, std::size_t nbytes) {
   const std::size_t processors = std::thread::hardware_concurrency();
-  const std::size_t threads = std::min({nbytes / kPopulatedAtOnce, processors / 2, kMostThreads});
+  const std::size_t threads = std::min({nbytes / kTouchedByThread, processors / 2, kMostThreads});
   if (threads < 2) return;
-  auto* const bytes = static_cast<char*>(base);
-  const std::size_t pages = nbytes / accel::kHugePageBytes;
+  std::string refused;  // small pages do as well, more slowly
+  accel::advise_huge_pages(fresh, nbytes, false, refused);
+  auto* const bytes = static_cast<volatile char*>(fresh);
+  const std::size_t pages = nbytes / accel::kPageBytes;
   std::vector<std::thread> workers;
   for (std::size_t i = 0; i < threads; ++i) {
-    const std::size_t first = pages * i / threads * accel::kHugePageBytes;
-    const std::size_t last =
-        i + 1 == threads ? nbytes : pages * (i + 1) / threads * accel::kHugePageBytes;
-    workers.emplace_back([=] { madvise(bytes + first, last - first, MADV_POPULATE_WRITE); });
+    workers.emplace_back([=] {
+      for (std::size_t page = pages * i / threads; page < pages * (i + 1) / threads; ++page) {
+        bytes[page * accel::kPageBytes] = 0;
+      }
+    });
   }
   for (std::thread& worker : workers) worker.join();
 }
 
 bool DevicePageLock::lock(void* base, std::size_t nbytes, std::string& why) {
-  const bool whole_pages =
-      address(base) % accel::kPageBytes == 0 && nbytes % accel::kPageBytes == 0;
-  if (whole_pages && nbytes >= 2 * kPopulatedAtOnce) {
-    std::string refused;  // small pages do as well, more slowly
-    accel::advise_huge_pages(base, nbytes, false, refused);
-    populate_pages(base, nbytes);
-  }
   UnrelatedToCaptures unrelated;
   Current current(any_device());
   const Result result = driver().host_register(base, nbytes, kHostPortable | kHostMapped);

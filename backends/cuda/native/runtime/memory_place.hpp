@@ -17,7 +17,7 @@ struct Place {
     Pinned,    // page-locked host memory, which kernels reach too, at its own address
     Managed,   // moves by itself
     Pageable,  // host memory that only copies reach, and only while the host waits
-    Mixed,     // host memory of which a part is page-locked
+    Mixed,     // host memory that begins page-locked and does not end so: the driver refuses it
     Unknown,   // no memory that the driver knows of
   };
   Kind kind = Kind::Unknown;

@@ -35,28 +35,55 @@ std::shared_ptr<DeviceProgress> DeviceProgress::of(const Device& device, StreamH
 accel::StreamPoint DeviceProgress::point() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (!recorded_.empty()) look();
-  EventHandle event = nullptr;
-  if (spare_.empty()) {
-    UnrelatedToCaptures unrelated;
-    ACCEL_CUDA_CALL(event_create, &event, kEventDisableTiming);
-  } else {
-    event = spare_.back();
-    spare_.pop_back();
-  }
-  const Result result = driver().event_record(event, stream_);
-  if (result != kSuccess) {
-    spare_.push_back(event);
-    throw_driver_fault(result, Entry::event_record);
-  }
-  recorded_.push_back(event);
-  return accel::StreamPoint(self_.lock(), done_.load() + recorded_.size());
+  ++given_;
+  check(record(), Entry::event_record);
+  return accel::StreamPoint(self_.lock(), given_);
+}
+
+accel::StreamPoint DeviceProgress::late_point() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return accel::StreamPoint(self_.lock(), ++given_);
 }
 
 bool DeviceProgress::reached(std::uint64_t place) const {
   if (done_.load(std::memory_order_acquire) >= place) return true;
   std::lock_guard<std::mutex> lock(mutex_);
-  if (!recorded_.empty()) look();
+  const bool asked = !recorded_.empty() && recorded_.back().place >= place;
+  if (!asked) {
+    const Result result = record();
+    if (is_sticky(result) || result == kDeinitialized) done_.store(given_);
+    if (result != kSuccess) return done_.load() >= place;
+  }
+  look();
   return done_.load() >= place;
+}
+
+// Puts an event behind all places. Fails, without harm, while the stream is captured. The lock is
+// held.
+Result DeviceProgress::record() const {
+  UnrelatedToCaptures unrelated;
+  Current current(device_);
+  int capturing = kCaptureNone;
+  if (driver().stream_is_capturing != nullptr &&
+      (driver().stream_is_capturing(stream_, &capturing) != kSuccess ||
+       capturing != kCaptureNone)) {
+    return kCaptureUnsupported;
+  }
+  EventHandle event = nullptr;
+  if (spare_.empty()) {
+    const Result made = driver().event_create(&event, kEventDisableTiming);
+    if (made != kSuccess) return made;
+  } else {
+    event = spare_.back();
+    spare_.pop_back();
+  }
+  const Result result = driver().event_record(event, stream_);
+  if (result == kSuccess) {
+    recorded_.push_back({given_, event});
+  } else {
+    spare_.push_back(event);
+  }
+  return result;
 }
 
 // Counts the events that have happened. A lost context counts too: nothing uses the memory any more,
@@ -65,11 +92,11 @@ void DeviceProgress::look() const {
   UnrelatedToCaptures unrelated;
   Current current(device_);
   while (!recorded_.empty()) {
-    const Result result = driver().event_query(recorded_.front());
+    const Result result = driver().event_query(recorded_.front().event);
     if (result != kSuccess && result != kDeinitialized && !is_sticky(result)) return;
-    spare_.push_back(recorded_.front());
+    done_.store(recorded_.front().place, std::memory_order_release);
+    spare_.push_back(recorded_.front().event);
     recorded_.pop_front();
-    done_.fetch_add(1, std::memory_order_release);
   }
 }
 

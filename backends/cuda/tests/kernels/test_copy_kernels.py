@@ -229,6 +229,29 @@ def test_pieces(shim, sizes, listed, seed):
         assert np.array_equal(target, expected)
 
 
+class FlatArgs(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("dst", "src", "nbytes")]
+
+
+@SETTINGS
+@given(
+    st.integers(0, 70_000) | st.integers(0, 40) | st.sampled_from([16384, 32768, 32767]),
+    st.integers(0, 20), st.integers(0, 20), st.integers(1, 4), st.integers(1, 2**31),
+)  # fmt: skip
+def test_flat(shim, nbytes, to, from_, blocks, seed):
+    """One copy of any size and alignment, by fewer blocks than it has parts."""
+    library = shim("pieces.cu")
+    data = np.random.default_rng(seed).integers(0, 256, from_ + nbytes, np.uint8)
+    with library.memory() as memory:
+        source = memory.put(data, alignment=1)
+        target = memory.empty(to + nbytes + MARGIN, np.uint8)
+        expected = target.copy()
+        expected[to : to + nbytes] = data[from_:]
+        args = FlatArgs(target.ctypes.data + to, source.ctypes.data + from_, nbytes)
+        library.launch("copy_flat", args, grid=blocks, block=THREADS, seed=seed)
+        assert np.array_equal(target, expected)
+
+
 def test_argument_structs(shim):
     assert ctypes.sizeof(PiecesArgs) == shim("pieces.cu").args_bytes("copy_pieces") <= 4096
     assert shim("strided.cu").args_bytes("copy_tiles_16") <= 4096

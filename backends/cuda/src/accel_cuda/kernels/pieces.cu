@@ -42,32 +42,38 @@ ACCEL_DEVICE void copy_aligned(accel_u64 dst, accel_u64 src, accel_u64 nbytes) {
   }
 }
 
+ACCEL_DEVICE void copy_piece(accel_u64 dst, accel_u64 src, accel_u64 nbytes) {
+  const accel_u32 apart = (accel_u32)(dst ^ src);
+  if ((apart & 15u) == 0) {
+    copy_aligned<16>(dst, src, nbytes);
+  } else if ((apart & 7u) == 0) {
+    copy_aligned<8>(dst, src, nbytes);
+  } else if ((apart & 3u) == 0) {
+    copy_aligned<4>(dst, src, nbytes);
+  } else if ((apart & 1u) == 0) {
+    copy_aligned<2>(dst, src, nbytes);
+  } else {
+    copy_aligned<1>(dst, src, nbytes);
+  }
+}
+
 }  // namespace
 
 ACCEL_KERNEL_BOUNDS(ACCEL_PIECES_THREADS, 4, copy_pieces, accel_pieces_args, args) {
   for (accel_u32 n = accel_block_x(); n < args.count; n += accel_grid_x()) {
-    accel_u64 dst, src, nbytes;
     if (args.list != 0) {
       const accel_piece* piece = accel_pointer<const accel_piece>(args.list) + n;
-      dst = accel_load(&piece->dst);
-      src = accel_load(&piece->src);
-      nbytes = accel_load(&piece->nbytes);
+      copy_piece(accel_load(&piece->dst), accel_load(&piece->src), accel_load(&piece->nbytes));
     } else {
-      dst = args.piece[n].dst;
-      src = args.piece[n].src;
-      nbytes = args.piece[n].nbytes;
+      copy_piece(args.piece[n].dst, args.piece[n].src, args.piece[n].nbytes);
     }
-    const accel_u32 apart = (accel_u32)(dst ^ src);
-    if ((apart & 15u) == 0) {
-      copy_aligned<16>(dst, src, nbytes);
-    } else if ((apart & 7u) == 0) {
-      copy_aligned<8>(dst, src, nbytes);
-    } else if ((apart & 3u) == 0) {
-      copy_aligned<4>(dst, src, nbytes);
-    } else if ((apart & 1u) == 0) {
-      copy_aligned<2>(dst, src, nbytes);
-    } else {
-      copy_aligned<1>(dst, src, nbytes);
-    }
+  }
+}
+
+ACCEL_KERNEL_BOUNDS(ACCEL_PIECES_THREADS, 4, copy_flat, accel_flat_args, args) {
+  const accel_u64 step = (accel_u64)accel_grid_x() * ACCEL_FLAT_PART;
+  for (accel_u64 at = (accel_u64)accel_block_x() * ACCEL_FLAT_PART; at < args.nbytes; at += step) {
+    copy_piece(args.dst + at, args.src + at,
+               accel_min<accel_u64>(ACCEL_FLAT_PART, args.nbytes - at));
   }
 }

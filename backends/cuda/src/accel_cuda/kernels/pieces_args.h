@@ -21,4 +21,13 @@ typedef struct accel_pieces_args {
   accel_piece piece[ACCEL_PIECES_INLINE];
 } accel_pieces_args;
 
+/* copy_flat: one copy, in parts that blocks take in turn. */
+#define ACCEL_FLAT_PART 16384
+
+typedef struct accel_flat_args {
+  unsigned long long dst;
+  unsigned long long src;
+  unsigned long long nbytes;
+} accel_flat_args;
+
 #endif

@@ -12,6 +12,11 @@ class PageLock {
  public:
   virtual ~PageLock() = default;
 
+  // Before fresh pages of the pool, which nobody has written, are locked: a chance to touch them.
+  virtual void prepare(void* fresh, std::size_t nbytes) {
+    static_cast<void>(fresh);
+    static_cast<void>(nbytes);
+  }
   // False with the reason in `why`; ArgumentFault on "memory" where the range itself is wrong.
   virtual bool lock(void* base, std::size_t nbytes, std::string& why) = 0;
   virtual void unlock(void* base, std::size_t nbytes) = 0;

@@ -236,6 +236,7 @@ inline PinnedBlock* PinnedPool::allocate(std::size_t nbytes, int node, bool huge
     block->huge = pages.huge;
     block->note = pages.note;
     try {
+      lock_->prepare(block->base, capacity);
       lock_block(*block);
     } catch (...) {
       unmap_host_pages(block->base, capacity);
@@ -306,7 +307,10 @@ inline void PinnedPool::free(PinnedBlock* block) {
     std::lock_guard<std::mutex> lock(mutex_);
     in_use_.erase(detail::address(block));
     handed_out_.store(in_use_.size(), std::memory_order_release);
-    const bool busy = !detail::all_done(block->uses);
+  }
+  const bool busy = !detail::all_done(block->uses);  // not under the lock: it may ask a driver
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
     if (block->segment != nullptr) {
       stats_.shared -= block->capacity;
       block->segment->unlink();
