@@ -27,9 +27,17 @@ def build_fake_driver(folder: Path) -> Path:
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = library.with_suffix(f".{os.getpid()}")
-        flags = "-std=c++17 -O1 -g -shared -fPIC -fvisibility=hidden -Wall -Wextra -Werror".split()
+        flags = ["-std=c++17", "-O0", "-g", "-shared", "-fPIC", "-fvisibility=hidden"]
+        flags += ["-Wall", "-Wextra", "-Werror"]
         subprocess.run(
-            [os.environ.get("CXX", "c++"), *flags, *map(str, sources), "-o", str(part), "-lpthread"],
+            [
+                os.environ.get("CXX", "c++"),
+                *flags,
+                *map(str, sources),
+                "-o",
+                str(part),
+                "-lpthread",
+            ],
             check=True,
         )
         part.replace(library)  # another test process may be building the same
@@ -38,10 +46,10 @@ def build_fake_driver(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def fake_driver_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library of :mod:`fake_driver`; test processes of one run share it."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    return build_fake_driver(shared / "fake_driver")
+    """The library of ``fake_driver/``, kept from one run to the next where that can be."""
+    build = SOURCES.parents[1] / "build"
+    writable = os.access(build if build.exists() else build.parent, os.W_OK)
+    return build_fake_driver(build if writable else tmp_path_factory.mktemp("fake_driver"))
 
 
 class FakeDriver:
@@ -55,7 +63,7 @@ class FakeDriver:
         self._failing: set[str] = set()
 
     def fail(self, entry: str, code: int, *, skip: int = 0, times: int = 1) -> None:
-        """``entry``'s next call but ``skip`` returns ``code``; ``times=-1`` is until the test ends."""
+        """``entry`` returns ``code`` after ``skip`` calls; ``times=-1`` is until the test ends."""
         self._failing.add(entry)
         self._library.accel_fake_fail(entry.encode(), code, skip, times)
 

@@ -68,7 +68,7 @@ void bind_events(py::module_& module) {
       .def("elapsed_time", &elapsed_time, "end"_a,
            "Milliseconds from this event's completion to `end`'s.")
       .def(
-          "ipc_handle", [](const Event& event) { return py::bytes(event.ipc_handle()); },
+          "ipc_handle", [](Event& event) { return py::bytes(event.ipc_handle()); },
           "Bytes that Events.from_ipc_handle turns into this event in another process.")
       .def("__repr__", &describe);
 

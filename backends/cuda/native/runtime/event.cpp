@@ -33,6 +33,10 @@ Event::~Event() {
     runtime.give_event(handle_);  // waits given before have their snapshot
     return;
   }
+  auto& shared = shared_events();
+  for (auto entry = shared.begin(); interprocess && entry != shared.end();) {
+    entry = entry->second.expired() ? shared.erase(entry) : std::next(entry);
+  }
   try {
     Current current(device());
     driver().event_destroy(handle_);  // the driver keeps what is still waited for
@@ -145,7 +149,7 @@ double Event::elapsed_ms(const Event& end) const {
   return static_cast<double>(milliseconds);
 }
 
-std::string Event::ipc_handle() const {
+std::string Event::ipc_handle() {
   if (!interprocess) {
     accel::fail_message("StateError",
                         "the event was created without interprocess=True. Cure: "
@@ -159,8 +163,8 @@ std::string Event::ipc_handle() const {
   Current current(device());
   IpcEventHandle handle;
   ACCEL_CUDA_CALL(ipc_get_event, &handle, handle_);
-  std::string sealed = seal_ipc_handle(device(), handle);
-  return sealed;
+  shared_events()[std::string(handle.bytes, sizeof handle.bytes)] = weak_from_this();
+  return seal_ipc_handle(device(), handle);
 }
 
 std::shared_ptr<Event> Event::from_ipc_handle(const Device& device, const std::string& bytes) {

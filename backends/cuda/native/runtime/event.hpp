@@ -10,7 +10,7 @@ namespace accel_cuda {
 
 // Records, waits and queries are the driver's, which takes a snapshot at each record, as the
 // contract asks for.
-class Event {
+class Event : public std::enable_shared_from_this<Event> {
  public:
   // Raises CapabilityError for both at once, which the driver cannot do.
   static std::shared_ptr<Event> create(const Device& device, bool timing, bool interprocess);
@@ -34,7 +34,7 @@ class Event {
   bool query() const;
   void synchronize() const;
   double elapsed_ms(const Event& end) const;
-  std::string ipc_handle() const;
+  std::string ipc_handle();
 
  private:
   void refuse_captured(const char* call) const;

@@ -26,7 +26,7 @@ def torch_has_device() -> bool:
 
 
 def connect(index: int) -> None:
-    """Open the driver, retain the device's primary context (torch's), and pass on torch's functions.
+    """Open the driver, retain the device's primary context (torch's), pass on torch's functions.
 
     Raises:
         BackendUnavailableError: the driver, or the device in torch, is not there.

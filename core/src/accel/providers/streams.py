@@ -89,7 +89,7 @@ class Stream(Protocol):
 
 
 class Graph(Protocol):
-    """A stream's work, captured by :meth:`Streams.capture`; usable once the ``with`` block has ended.
+    """A stream's work, captured by :meth:`Streams.capture`; usable after its block.
 
     It holds the operands of the captured calls, and every replay works on the same memory: what is
     in it when the replay runs, not when it was captured. Slot lists and other arguments in host
@@ -164,13 +164,13 @@ class Streams(Provider):
         raise self.unsupported(Capability.STREAM_TORCH)
 
     def capture(self, stream: Stream) -> AbstractContextManager[Graph]:
-        """``with streams.capture(s) as graph:`` records the work given to ``s`` instead of running it.
+        """``with streams.capture(s) as graph:`` records what ``s`` is given.
 
-        Inside, ``s`` is the current stream. Any calls of the contract that give work to ``s``, to
-        streams that wait for it, and to torch on these, become part of the graph, provided that
-        ``s`` waits for those streams again before the block ends. Calls that make the host wait or
-        ask (synchronize, query, blocking copies, copies of pageable memory) are refused. An
-        exception that leaves the block ends the capture and throws it away.
+        Nothing runs at once. Inside, ``s`` is the current stream. Any calls of the contract that
+        give work to ``s``, to streams that wait for it, and to torch on these, become part of the
+        graph, provided that ``s`` waits for those streams again before the block ends. Calls that
+        make the host wait or ask (synchronize, query, blocking copies, copies of pageable memory)
+        are refused. An exception that leaves the block ends the capture and throws it away.
 
         Args:
             stream: a created stream; the default stream cannot be captured.
