@@ -593,10 +593,10 @@ def test_a_failing_driver_is_said(
 ) -> None:
     """The error names the driver's function; the next call works."""
     data = random_bytes(500)
-    src, dst = memory.put(data), memory.empty(500)
+    src, dst, locked = memory.put(data), memory.empty(500), pinned(pool, data)
     stream = backend.streams.create()
     for entry, call in [
-        ("cuMemcpyAsync", lambda: memcpy.copy_async(dst, src, stream)),
+        ("cuMemcpyAsync", lambda: memcpy.copy_async(dst, locked, stream)),
         ("cuMemsetD8Async", lambda: memcpy.fill(dst, 1, stream)),
         ("cuLaunchKernel", lambda: memcpy.copy_batch([dst], [src], stream)),
     ]:

@@ -7,6 +7,7 @@
 #include <array>
 #include <vector>
 
+#include "../runtime/copy_limits.hpp"
 #include "../runtime/pending.hpp"
 #include "../runtime/stream_progress.hpp"
 #include "bindings.hpp"
@@ -177,6 +178,22 @@ class Memcpy {
   Runtime& runtime_;
 };
 
+// The limits now; those that are given become so.
+py::dict change_limits(const py::kwargs& given) {
+  CopyLimits& limits = copy_limits();
+  const std::pair<const char*, std::size_t*> all[] = {
+      {"kernel_on_device", &limits.kernel_on_device},
+      {"batch_on_device", &limits.batch_on_device},
+      {"batch_with_host", &limits.batch_with_host},
+      {"rows_by_engine", &limits.rows_by_engine}};
+  py::dict now;
+  for (const auto& [name, value] : all) {
+    if (given.contains(name)) *value = py::cast<std::size_t>(given[name]);
+    now[name] = *value;
+  }
+  return now;
+}
+
 // The launches that a strided copy becomes, for tests: kernel, blocks, argument struct.
 py::list strided_launches(const std::vector<std::int64_t>& shape,
                           const std::vector<std::int64_t>& dst_strides,
@@ -214,6 +231,8 @@ void bind_memcpy(py::module_& module) {
   module.def("use_scratch", &use_scratch, "allocate"_a, "release"_a,
              "allocate(nbytes, device_index, stream) gives device memory that is used on that "
              "stream only; release(address) takes it back.");
+  module.def("copy_limits", &change_limits,
+             "Sizes at which copies change from one way to another; keyword arguments set them.");
   module.def("strided_launches", &strided_launches, "shape"_a, "dst_strides"_a, "src_strides"_a,
              "itemsize"_a, "dst"_a, "src"_a, "most_blocks"_a, "fill"_a = py::none(),
              "The launches that a strided copy (or fill) becomes: (kernel, blocks, arguments).");

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "../runtime/copy_limits.hpp"
 #include "../runtime/stream_progress.hpp"
 #include "kernels/pieces_args.h"
 #include "pinned.hpp"
@@ -12,9 +13,6 @@ namespace accel_cuda {
 namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{16} << 10;  // what a block takes at a time
-// Copies of fewer bytes go to the kernel: the copy engines take about half a microsecond each.
-constexpr std::size_t kByKernelOnDevice = std::size_t{1} << 20;
-constexpr std::size_t kByKernelToHost = std::size_t{64} << 10;
 
 // Contiguous, and within reach of a kernel of the stream's device on both sides.
 bool for_kernel(const PlacedPair& each, int device) {
@@ -22,7 +20,8 @@ bool for_kernel(const PlacedPair& each, int device) {
   if (!each.dst.reachable_from(device) || !each.src.reachable_from(device)) return false;
   const bool host = each.dst.on_host() || each.src.on_host();
   const bool both = each.dst.on_host() && each.src.on_host();
-  return both || each.pair->dst.nbytes < (host ? kByKernelToHost : kByKernelOnDevice);
+  return both || each.pair->dst.nbytes <= (host ? copy_limits().batch_with_host
+                                          : copy_limits().batch_on_device);
 }
 
 void add_pieces(const accel::CopyPair<accel::StridedPlan>& pair, std::vector<accel_piece>& pieces) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "../runtime/copy_limits.hpp"
 #include "../runtime/host_copy.hpp"
 #include "pinned.hpp"
 
@@ -19,11 +20,6 @@ using accel::StridedPlan;
 using Kind = Place::Kind;
 
 constexpr std::size_t kStagedAtOnce = std::size_t{16} << 20;
-// Rows from and to host memory: from this width on the copy engines run at nearly full rate.
-constexpr std::size_t kRowsByEngine = 128;
-// On the device, up to this many bytes a kernel of ours is given in half the time that the driver
-// takes for its own.
-constexpr std::size_t kByKernel = std::size_t{4} << 20;
 constexpr std::size_t kMostPitch = (std::size_t{1} << 31) - 1;
 
 bool pageable(const Place& place) {
@@ -203,7 +199,7 @@ void CopyIssue::flat(std::uintptr_t dst, const Place& dst_place, std::uintptr_t 
     const int here = runtime_.device.index;
     const bool both_on_host = dst_place.on_host() && src_place.on_host();
     const bool none_on_host = !dst_place.on_host() && !src_place.on_host();
-    if (both_on_host || (none_on_host && nbytes <= kByKernel && dst_place.reachable_from(here) &&
+    if (both_on_host || (none_on_host && nbytes <= copy_limits().kernel_on_device && dst_place.reachable_from(here) &&
                          src_place.reachable_from(here))) {
       const CopyKernels& kernels = CopyKernels::of(runtime_.device);
       Submission submission(runtime_);
@@ -279,7 +275,7 @@ bool CopyIssue::by_rows(const StridedPlan& plan, std::uintptr_t dst, const Place
   const auto to = static_cast<std::size_t>(rows.dst), from = static_cast<std::size_t>(rows.src);
   if (to < plan.run() || from < plan.run() || to > kMostPitch || from > kMostPitch) return false;
   const bool waits = pageable(dst_place) || pageable(src_place);
-  if (plan.run() < kRowsByEngine) return false;
+  if (plan.run() < copy_limits().rows_by_engine) return false;
   Memcpy2D copy{};
   const auto side = [](const Place& place, std::uintptr_t at, unsigned& type, DevicePointer& device,
                        auto& host) {
