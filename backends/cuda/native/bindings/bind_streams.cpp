@@ -189,6 +189,12 @@ void bind_streams(py::module_& module) {
       },
       "Keep objects alive until the stream has run what it has now.");
   module.def(
+      "record_use",
+      [](const Stream& stream, py::handle tensor) {
+        record_use(stream.runtime, stream.handle, tensor.ptr());
+      },
+      "stream"_a, "tensor"_a, "tensor.record_stream(stream); a graph holds it during a capture.");
+  module.def(
       "fault_address",
       [](const Stream& stream) { return stream.state.fault_address(); }, "stream"_a,
       "Where a kernel on this stream reports a fault: the record's address for the device.");

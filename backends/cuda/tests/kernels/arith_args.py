@@ -98,8 +98,7 @@ class ColumnArgs(ctypes.Structure):
 
 #: 2^192 / (2 pi), from pi to 60 digits.
 INVERSE_TURN = int(
-    Fraction(2**191)
-    / Fraction("3.14159265358979323846264338327950288419716939937510582097494459")
+    Fraction(2**191) / Fraction("3.14159265358979323846264338327950288419716939937510582097494459")
 )
 
 

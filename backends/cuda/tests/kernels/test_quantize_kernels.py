@@ -44,9 +44,7 @@ class Case:
         if special:
             odd = [math.inf, -math.inf, math.nan, 0.0, -0.0, 3e38, -3e38, 1e-45, -1e-40, 6e-5]
             where = torch.rand(shape, generator=generator) < 0.02
-            x[where] = torch.tensor(odd)[
-                torch.randint(len(odd), shape, generator=generator)[where]
-            ]
+            x[where] = torch.tensor(odd)[torch.randint(len(odd), shape, generator=generator)[where]]
         self.x = x.to(dtype)
         self.raws: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.values = self.place(self.x, pads[0])

@@ -76,7 +76,8 @@ class Keys:
         expected[where] = self.stored[where]
         size = INTS[expected.element_size()][1]
         assert np.array_equal(
-            expected.view(torch.uint8).numpy().view(size), self.stored.view(torch.uint8).numpy().view(size)
+            expected.view(torch.uint8).numpy().view(size),
+            self.stored.view(torch.uint8).numpy().view(size),
         )
 
 
@@ -272,7 +273,9 @@ def test_cos_sin_cache(shim, table_dtype):
 def exact_cos_sin(angle: Decimal) -> tuple[Decimal, Decimal]:
     """By the Taylor series after quartering the angle, to 60 digits."""
     getcontext().prec = 90
-    pi = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
+    pi = Decimal(
+        "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899"
+    )
     turns = (angle / (2 * pi)).to_integral_value()
     z = (angle - turns * 2 * pi) / 1024
     c, s, term = Decimal(1), z, z

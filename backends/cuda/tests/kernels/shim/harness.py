@@ -2,7 +2,8 @@
 
 ACCEL_SHIM_SEED repeats a run's orders of threads. ACCEL_SHIM_SANITIZE=address,undefined compiles
 with sanitizers, whose runtime must be in the process already (test_kernel_sanitizers.py does that).
-ACCEL_SHIM_TARGET=hip64 (hip32) takes the HIP side of device.h, over the stand-in for HIP.
+ACCEL_SHIM_TARGET=hip64 (hip32) takes the HIP side of device.h, over the stand-in for HIP, and =gpu
+runs everything on a GPU (gpu.py).
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import hashlib
+import importlib.util
 import os
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,8 @@ class ShimBuilder:
     ) -> ShimLibrary:
         """The kernels of ``source``: a path, or a name in the package's folder of kernels."""
         path = KERNELS / source
+        if self.target == "gpu":
+            return self._on_gpu(path, dict(defines or {}))
         given = [f"-D{name}={value}" for name, value in (defines or {}).items()]
         includes = [f"-I{folder}" for folder in (KERNELS, SHIM, accel.get_include())]
         side = TARGETS[self.target]
@@ -79,6 +84,21 @@ class ShimBuilder:
         if shared not in self._libraries:
             self._libraries[shared] = ShimLibrary(shared, self.seed)
         return self._libraries[shared]
+
+    def _on_gpu(self, path: Path, defines: dict[str, Any]) -> Any:
+        key = Path(f"{path} {sorted(defines.items())}")
+        if key not in self._libraries:
+            if "accel_cuda_shim_gpu" not in sys.modules:
+                spec = importlib.util.spec_from_file_location(
+                    "accel_cuda_shim_gpu", SHIM / "gpu.py"
+                )
+                assert spec is not None and spec.loader is not None
+                module = importlib.util.module_from_spec(spec)
+                sys.modules[spec.name] = module
+                spec.loader.exec_module(module)
+            gpu = sys.modules["accel_cuda_shim_gpu"]
+            self._libraries[key] = gpu.GpuLibrary(path, defines, KernelFault)
+        return self._libraries[key]
 
     def _built(self, arguments: list[str], suffix: str, runtime: bool = False) -> Path:
         name = compiler()
