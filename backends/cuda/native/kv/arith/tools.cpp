@@ -24,7 +24,7 @@ constexpr KernelEntry kEntries[kKernelIds] = {
     {"dequantize.cu", "dequantize_rows", kCodeDefines},
     {"dequantize.cu", "dequantize_rows_odd", kCodeDefines},
     {"dequantize.cu", "dequantize_columns", kCodeDefines},
-    {"convert.cu", "convert_elements", {"ACCEL_FROM", "ACCEL_TO", "ACCEL_CHUNK", nullptr}},
+    {"convert.cu", "convert_elements", {"ACCEL_FROM", "ACCEL_TO", "ACCEL_VECTOR", nullptr}},
 };
 
 constexpr std::size_t kSmallestWorkspace = std::size_t{64} << 10;

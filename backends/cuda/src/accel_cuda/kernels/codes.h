@@ -8,6 +8,16 @@
 #include "quantize_args.h"
 #include "quotient.h"
 
+#ifndef ACCEL_VALUE
+#define ACCEL_VALUE ACCEL_BF16
+#endif
+#ifndef ACCEL_CODE
+#define ACCEL_CODE ACCEL_I8
+#endif
+#ifndef ACCEL_SHIFTED
+#define ACCEL_SHIFTED 0
+#endif
+
 namespace accel_codes {
 
 constexpr int kValue = ACCEL_VALUE, kCode = ACCEL_CODE;

@@ -19,6 +19,16 @@
 #define ACCEL_ROPE_BLOCKS 4
 #endif
 
+#ifndef ACCEL_VALUE
+#define ACCEL_VALUE ACCEL_BF16
+#endif
+#ifndef ACCEL_INTERLEAVED
+#define ACCEL_INTERLEAVED 0
+#endif
+#ifndef ACCEL_VECTOR
+#define ACCEL_VECTOR 16
+#endif
+
 namespace {
 
 constexpr int kKind = ACCEL_VALUE;
