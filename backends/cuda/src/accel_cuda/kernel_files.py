@@ -54,7 +54,32 @@ class FileOptions:
     defines: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
-FILES: dict[str, FileOptions] = {}
+# Number kinds: kernels/number_kinds.h. Widths of loads other than 16 bytes, which unaligned and
+# scattered operands need, are compiled when they are first met.
+_VALUES, _CODES = (2, 1, 0), (5, 7, 6, 3, 4)
+_QUANTIZE = {
+    "ACCEL_VALUE": _VALUES,
+    "ACCEL_CODE": _CODES,
+    "ACCEL_SHIFTED": (0, 1),
+    "ACCEL_VECTOR": (16,),
+}
+
+FILES: dict[str, FileOptions] = {
+    "convert.cu": FileOptions(
+        defines={
+            "ACCEL_FROM": (2, 1, 0, 3, 4, 5),
+            "ACCEL_TO": (3, 5, 4, 2, 1, 0),
+            "ACCEL_VECTOR": (16,),
+        }
+    ),
+    "dequantize.cu": FileOptions(defines=_QUANTIZE),
+    "quantize_columns.cu": FileOptions(defines=_QUANTIZE),
+    "quantize_rows.cu": FileOptions(defines=_QUANTIZE),
+    "quantize_strips.cu": FileOptions(defines=_QUANTIZE),
+    "rope.cu": FileOptions(
+        defines={"ACCEL_VALUE": _VALUES, "ACCEL_INTERLEAVED": (0, 1), "ACCEL_VECTOR": (16,)}
+    ),
+}
 
 _ALWAYS = {
     "cuda": (
