@@ -282,7 +282,9 @@ def odd_launch(
     for which, operand in enumerate((values, codes, scales, offsets)):
         args.base[which] = operand.address
     each = [2 * group * values.strides[-1], group, 2 * scales.strides[-1], 2 * offsets.strides[-1]]
-    steps = [[*o.strides[:-1], e] for o, e in zip((values, codes, scales, offsets), each, strict=True)]
+    steps = [
+        [*o.strides[:-1], e] for o, e in zip((values, codes, scales, offsets), each, strict=True)
+    ]
     extents = [*outer, pairs]
     if back:
         extents, steps = outer, [s[:-1] for s in steps]

@@ -1,4 +1,4 @@
-"""Quantising kernels on the CPU: codes, axes and widths of loads, against float64 and integers.
+"""Quantising kernels on the CPU: codes, axes, widths of loads, against float64 and integers.
 
 Every combination of defines is a compilation, so tests share a few of them.
 """
@@ -121,6 +121,23 @@ class Case:
             assert not workspace.any(), "the workspace is left as it was"
 
 
+def planned(case: Case, back: bool, cluster: int) -> list[Any]:
+    """The launches that the backend's host code makes of these operands."""
+    _native = pytest.importorskip("accel_cuda._native")
+    spec = case.spec
+    native = _native.quantize.Spec(
+        None, spec.dtype, spec.axis, spec.group_size, spec.symmetric, spec.zero, spec.lowest,
+        spec.highest, spec.steps,
+    )  # fmt: skip
+    workspace = case.memory.put(np.zeros(1 << 16, np.uint32), "workspace")
+    offsets = None if case.offsets is None else case.offsets[1]
+    tensors = (case.values[1], case.codes[1], case.scales[1], offsets)
+    limits = {"multiprocessors": 4, "cluster": cluster, "shared_bytes": 64 << 10}
+    launches = native.plan(*tensors, back=back, workspace=workspace.ctypes.data, **limits)
+    assert launches is not None
+    return list(launches)
+
+
 def grouped(operand: aa.Operand) -> aa.Operand:
     """A scale for each token as one for its only group."""
     return aa.Operand(operand.address, (*operand.shape, 1), (*operand.strides, 4))
@@ -232,3 +249,29 @@ def cases(draw: Any) -> tuple[QuantSpec, tuple[int, ...], torch.dtype]:
 def test_any_case(shim, case, pads, scale_pad, seed, special):
     spec, shape, dtype = case
     run(shim, spec, shape, dtype, (*pads, scale_pad), seed, special)
+
+
+@MANY
+@given(
+    cases(), st.tuples(*[st.sampled_from([0, 16, 1])] * 2), st.integers(0, 2), st.integers(0, 2**31),
+    st.booleans(), st.sampled_from([0, 1]),
+)  # fmt: skip
+def test_launches_of_the_backend(shim, case, pads, scale_pad, seed, special, cluster):
+    """As the host code cuts a call; a cluster of one block is all that runs here."""
+    spec, shape, dtype = case
+    print(f"{spec} {shape} {dtype} {pads} {scale_pad} seed {seed}")
+    with shim("dequantize.cu").memory() as memory:
+        made = Case(memory, spec, shape, dtype, (*pads, scale_pad), seed, special)
+        for back in (False, True):
+            if back:
+                made.values[1].zero_()
+            for file, kernel, defines, grid, block, shared, args in planned(made, back, cluster):
+                library = shim(file, defines)
+                library.launch(kernel, args, grid=grid, block=block, shared_bytes=shared)
+        codes, scales, offsets = expect_quantized(made.x, spec)
+        assert same_bits(made.scales[1], scales)
+        assert offsets is None or same_bits(made.offsets[1], offsets)
+        assert torch.equal(made.codes[1].view(torch.uint8), codes.view(torch.uint8))
+        want = expect_dequantized(codes, scales, offsets, spec, dtype)
+        assert same_bits(made.values[1], want)
+        made.check_padding()
