@@ -63,9 +63,7 @@ def kernel_functions(_opened, tmp_path_factory):
             try:
                 extents = (grid[0], grid[1], grid[2])
                 content = ctypes.string_at(args, size)
-                library.launch(
-                    name, content, grid=extents, block=block, shared_bytes=shared_bytes
-                )
+                library.launch(name, content, grid=extents, block=block, shared_bytes=shared_bytes)
             except BaseException as error:  # noqa: BLE001 - on the driver's thread
                 failures.append(error)
 

@@ -146,7 +146,9 @@ def test_every_pair_of_layouts(library, source, target, grain):
     compare(move, expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.bfloat16, torch.float32, torch.int64], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.bfloat16, torch.float32, torch.int64], ids=str
+)
 @pytest.mark.parametrize("way", ["to", "from"])
 def test_elements_are_turned(library, dtype, way):
     """Values kept as [head dim, slot]: squares of 16 bytes, of elements of every size."""
