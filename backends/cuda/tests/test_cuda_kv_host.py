@@ -64,7 +64,7 @@ def kernel_functions(_opened, tmp_path_factory):
                 extents = (grid[0], grid[1], grid[2])
                 content = ctypes.string_at(args, size)
                 library.launch(name, content, grid=extents, block=block, shared_bytes=shared_bytes)
-            except BaseException as error:  # noqa: BLE001 - on the driver's thread
+            except BaseException as error:
                 failures.append(error)
 
         kept.append(KERNEL(run))

@@ -118,7 +118,8 @@ def test_slots_of_sequences(library, data):
 
 
 @pytest.mark.parametrize(
-    ("lens", "starts", "index_"), [([3, 9, 2], None, 9), ([3, -2, 2], None, -2), ([3, 4, 2], [0, 6, 0], 10)]
+    ("lens", "starts", "index_"),
+    [([3, 9, 2], None, 9), ([3, -2, 2], None, -2), ([3, 4, 2], [0, 6, 0], 10)],
 )  # fmt: skip
 def test_a_wrong_length_leaves_its_sequence_out(library, lens, starts, index_):
     table = np.arange(12).reshape(3, 4)
@@ -155,8 +156,7 @@ def test_numbers_of_the_arguments(library, count):
     with library.memory() as memory:
         target = memory.empty(count, np.uint32, alignment=4)
         numbers = [random.getrandbits(32) for _ in range(1016)]
-        args = UploadArgs(
-            target.ctypes.data, 4 * count, 0, (ctypes.c_uint64 * 2)(), (ctypes.c_uint32 * 1016)(*numbers)
-        )  # fmt: skip
+        words = (ctypes.c_uint32 * 1016)(*numbers)
+        args = UploadArgs(target.ctypes.data, 4 * count, 0, (ctypes.c_uint64 * 2)(), words)
         library.launch("kv_upload", args, block=THREADS)
         assert target.tolist() == numbers[:count]
