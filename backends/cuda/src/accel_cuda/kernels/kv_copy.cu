@@ -14,6 +14,16 @@
 
 #include "copy_places.h"
 
+// Blocks that shall fit a multiprocessor at once: as many as the registers of one allow without
+// spilling, and no more than its threads (1024 before sm_80).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define KV_COPY_RESIDENT 4
+#define KV_COPY_RESIDENT_NARROW 4
+#else
+#define KV_COPY_RESIDENT 6
+#define KV_COPY_RESIDENT_NARROW 5
+#endif
+
 namespace {
 
 constexpr accel_u32 kThreads = ACCEL_COPY_THREADS;
@@ -245,31 +255,31 @@ ACCEL_DEVICE void copy_all_squares(const accel_copy_args& args, Place* places) {
 
 }  // namespace
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, ACCEL_COPY_RESIDENT - 1, kv_copy_rows_1, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_1, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<1>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, ACCEL_COPY_RESIDENT - 1, kv_copy_rows_2, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_2, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<2>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, ACCEL_COPY_RESIDENT - 1, kv_copy_rows_4, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_4, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<4>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, ACCEL_COPY_RESIDENT - 1, kv_copy_rows_8, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_8, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<8>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, ACCEL_COPY_RESIDENT, kv_copy_rows_16, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_16, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<16>(args, rows);

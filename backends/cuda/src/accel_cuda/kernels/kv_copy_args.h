@@ -17,7 +17,6 @@ enum {
   ACCEL_COPY_WORDS = 393,       /* 8-byte words left beside the rest of the struct */
   /* How kv_copy.cu is launched. */
   ACCEL_COPY_THREADS = 256,
-  ACCEL_COPY_RESIDENT = 6, /* blocks of rows that shall fit a multiprocessor of 64 K registers */
   ACCEL_COPY_LOADS = 4 /* vectors under way at once by one thread */
 };
 
