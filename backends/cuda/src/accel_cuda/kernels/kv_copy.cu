@@ -14,14 +14,13 @@
 
 #include "copy_places.h"
 
-// Blocks that shall fit a multiprocessor at once: as many as the registers of one allow without
-// spilling, and no more than its threads (1024 before sm_80).
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-#define KV_COPY_RESIDENT 4
-#define KV_COPY_RESIDENT_NARROW 4
-#else
+// Blocks that shall fit a multiprocessor at once: what the registers allow without spilling.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
 #define KV_COPY_RESIDENT 6
 #define KV_COPY_RESIDENT_NARROW 5
+#else
+#define KV_COPY_RESIDENT 4
+#define KV_COPY_RESIDENT_NARROW 4
 #endif
 
 namespace {
