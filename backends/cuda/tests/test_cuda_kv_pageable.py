@@ -14,7 +14,7 @@ from accel.kv.plan import plan_transfer
 
 pytest.importorskip("accel_cuda._native", reason="accel-cuda's native part is not built")
 
-from accel_cuda.kv_pageable import PageablePair, PageableWriter  # noqa: E402
+from accel_cuda.kv_pageable import PageablePair, PageableWriter
 
 
 class Waits:
