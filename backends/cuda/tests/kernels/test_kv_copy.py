@@ -18,14 +18,14 @@ from accel.kv.plan import plan_transfer
 
 native = pytest.importorskip("accel_cuda._native", reason="accel-cuda's native part is not built")
 
-THREADS = 256
+THREADS = 128
 PLAIN = ["L | K B S H D", "L | K B H S D", "K L | T H D", "K | T L H D", "K | B H S L D",
          "| B L K S H D", "| B L K H S D", "L | B H S K D", "L | B S H K D"]  # fmt: skip
 TURNED = ("L | B H D1 S D0", "L | B H D S")
 
 
 def make(layout, blocks, *, size=4, heads=2, head_dim=16, layers=2, dtype=torch.bfloat16, pad=0):
-    """A cache of random bytes; ``pad`` elements between blocks where the layout starts with them."""
+    """A cache of random bytes; ``pad`` elements between blocks where these come first."""
     if isinstance(layout, tuple):
         parts = [
             make(one, blocks, size=size, heads=heads, head_dim=head_dim, layers=layers, dtype=dtype)
@@ -53,13 +53,12 @@ def make(layout, blocks, *, size=4, heads=2, head_dim=16, layers=2, dtype=torch.
 
 def contents(cache):
     """``[layer][plane]``: ``[slots, elements]`` of bytes, copied."""
-    return [
-        [
-            v.reshape(cache.slots, -1).contiguous().view(torch.uint8).reshape(cache.slots, -1).clone()
-            for v in row
-        ]
-        for row in cache.views
-    ]  # fmt: skip
+    return [[_bytes(view, cache.slots) for view in row] for row in cache.views]
+
+
+def _bytes(view, slots):
+    rows = view.reshape(slots, -1).contiguous().view(torch.uint8)
+    return rows.reshape(slots, -1).clone()
 
 
 @dataclass
@@ -106,8 +105,8 @@ def run(library, move, pairs, *, group=1, form="here", blocks=None, fault=0, tab
         len(pairs), listed(src), listed(dst), plan.src_units, plan.dst_units,
         table, fault, count,
     )  # fmt: skip
-    for kernel, tiles, args in launches:
-        library.launch(kernel, args, grid=blocks or tiles, block=THREADS)
+    for kernel, tiles, shared, args in launches:
+        library.launch(kernel, args, grid=blocks or tiles, block=THREADS, shared_bytes=shared)
     return launches
 
 
@@ -157,7 +156,7 @@ def test_elements_are_turned(library, dtype, way):
     move = Move(old, new, "block") if way == "to" else Move(new, old, "block")
     pairs = [(0, 3), (2, 1), (-1, 0), (4, 4)]
     expected = expect(move, pairs)
-    kernels = [name for name, _, _ in run(library, move, pairs)]
+    kernels = [name for name, *_ in run(library, move, pairs)]
     compare(move, expected)
     assert f"kv_copy_turned_{dtype.itemsize}" in kernels and "kv_copy_turned_16" in kernels
 

@@ -50,10 +50,10 @@ constexpr CallNames kCopy{"cache",
 // What a backend gives in place of a Pair or Writer, for caches that the device cannot reach, does
 // the call in Python.
 Pair* as_pair(py::handle object) {
-  if (Py_TYPE(object.ptr()) != reinterpret_cast<PyTypeObject*>(py::type::of<Pair>().ptr())) {
-    return nullptr;
-  }
-  return py::cast<Pair*>(object);
+  static PyTypeObject* const type = reinterpret_cast<PyTypeObject*>(py::type::of<Pair>().ptr());
+  if (Py_TYPE(object.ptr()) != type) return nullptr;
+  return static_cast<Pair*>(
+      reinterpret_cast<py::detail::instance*>(object.ptr())->get_value_and_holder().value_ptr());
 }
 
 void call_transfer(py::handle pair, py::handle src, py::handle dst, py::handle src_slots,
@@ -114,11 +114,7 @@ bool call_write(py::handle writer, py::handle cache, std::int64_t layer, py::han
   return py::cast<Writer&>(writer).write(cache, layer, key, value, slot_mapping, stream);
 }
 
-const char* const kKernelNames[kCopyKernels] = {"kv_copy_rows",     "kv_copy_turned_1",
-                                                "kv_copy_turned_2", "kv_copy_turned_4",
-                                                "kv_copy_turned_8", "kv_copy_turned_16"};
-
-// The launches of a transfer, as (kernel, blocks, argument struct), without a device: for tests that
+// The launches of a transfer, as (kernel, blocks, shared bytes, argument struct), without a device: for tests that
 // run kernels on the CPU. A list is a pair (address, stride, int64?) or indices to put into the
 // arguments; None counts.
 DeviceList list_from(const py::object& given, std::vector<std::int64_t>* values) {
@@ -173,7 +169,7 @@ py::list describe_launches(std::int64_t layers, const py::bytes& plan,
   py::list result;
   for (const PackedLaunch& launch : pack_launches(call, fault)) {
     result.append(py::make_tuple(
-        kKernelNames[launch.kernel], launch.blocks,
+        kCopyKernelNames[launch.kernel], launch.blocks, launch.shared_bytes,
         py::bytes(reinterpret_cast<const char*>(&launch.args), sizeof launch.args)));
   }
   return result;
@@ -184,7 +180,8 @@ py::dict describe_policy(const HostPolicy& policy) {
                   "batched_run_bytes"_a = policy.batched_run_bytes,
                   "staged_bytes"_a = policy.staged_bytes, "stretch_bytes"_a = policy.stretch_bytes,
                   "single_stretch_bytes"_a = policy.single_stretch_bytes,
-                  "first_bytes"_a = policy.first_bytes, "most_bytes"_a = policy.most_bytes);
+                  "first_bytes"_a = policy.first_bytes, "growth"_a = policy.growth,
+                  "most_bytes"_a = policy.most_bytes);
 }
 
 py::dict set_policy(const py::kwargs& given) {
@@ -196,6 +193,7 @@ py::dict set_policy(const py::kwargs& given) {
       {"stretch_bytes", &wanted.stretch_bytes},
       {"single_stretch_bytes", &wanted.single_stretch_bytes},
       {"first_bytes", &wanted.first_bytes},
+      {"growth", &wanted.growth},
       {"most_bytes", &wanted.most_bytes}};
   for (const auto& [name, value] : given) {
     const auto text = name.cast<std::string>();
@@ -204,7 +202,7 @@ py::dict set_policy(const py::kwargs& given) {
     if (place == std::end(places)) throw std::invalid_argument("no such policy: " + text);
     *place->second = std::max<std::int64_t>(1, value.cast<std::int64_t>());
   }
-  const auto limit = static_cast<std::int64_t>(HostLane::kStagingBytes) / 4;
+  const auto limit = static_cast<std::int64_t>(HostLane::kStagingBytes) / 2;
   wanted.most_bytes = std::min(wanted.most_bytes, limit);
   wanted.first_bytes = std::min(wanted.first_bytes, wanted.most_bytes);
   return describe_policy(set_host_policy(wanted));
@@ -248,7 +246,7 @@ void bind_kv(py::module_& module) {
   kv.def("describe_launches", &describe_launches, "layers"_a, "plan"_a, "src_pointers"_a,
          "dst_pointers"_a, "group"_a, "units"_a, "src_list"_a, "dst_list"_a, "src_bound"_a,
          "dst_bound"_a, "table"_a = 0, "fault"_a = 0, "count"_a = 0,
-         "(kernel, blocks, argument struct) of the launches of a transfer; needs no device.");
+         "(kernel, blocks, shared bytes, argument struct) of the launches of a transfer; needs no device.");
   kv.def("set_host_policy", &set_policy, "Change what is named; returns what was before.");
   kv.def("host_policy", [] { return describe_policy(host_policy()); });
   kv.def(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "kernels/kv_gather_args.h"
 #include "runtime/torch_streams.hpp"
 
 namespace accel_cuda::kv {
@@ -26,14 +27,32 @@ Kernels::Kernels(int device_index, const py::dict& functions, double share)
       uploads(runtime),
       to_host(runtime),
       from_host(runtime) {
-  const char* const names[kCopyKernels] = {"kv_copy_rows",     "kv_copy_turned_1",
-                                           "kv_copy_turned_2", "kv_copy_turned_4",
-                                           "kv_copy_turned_8", "kv_copy_turned_16"};
-  for (int i = 0; i < kCopyKernels; ++i) copy[i] = function_named(functions, names[i]);
+  for (int i = 0; i < kCopyKernels; ++i) copy[i] = function_named(functions, kCopyKernelNames[i]);
   gather_slots = function_named(functions, "kv_gather_slots");
   upload = function_named(functions, "kv_upload");
   const double blocks = share * std::max(1, device.properties().multiprocessors);
   host_blocks = std::max(1u, static_cast<unsigned>(blocks));
+  load_kernels();
+}
+
+// A driver loads a kernel at its first launch, and may wait for running work to do so.
+void Kernels::load_kernels() const {
+  const Current current(device);
+  StreamHandle stream = nullptr;
+  ACCEL_CUDA_CALL(stream_create, &stream, kStreamNonBlocking, 0);
+  const accel_copy_args nothing = {};
+  for (const Function kernel : copy) {
+    launch(device, kernel, {1}, ACCEL_COPY_THREADS, 0, stream, &nothing);
+  }
+  const accel_gather_args no_sequences = {};
+  launch(device, gather_slots, {1}, ACCEL_GATHER_THREADS, 0, stream, &no_sequences);
+  const accel_upload_args no_bytes = {};
+  launch(device, upload, {1}, ACCEL_UPLOAD_THREADS, 0, stream, &no_bytes);
+  {
+    const py::gil_scoped_release unlocked;
+    ACCEL_CUDA_CALL(stream_synchronize, stream);
+  }
+  driver().stream_destroy(stream);
 }
 
 BaseTable::BaseTable(const Device& device, const std::vector<BasePair>& bases) : device_(device) {
@@ -78,7 +97,7 @@ std::unique_ptr<CopyForm> make_form(const Device& device, const std::vector<Copy
   }
   form->shortest_run = INT64_MAX;
   for (const CopyKind& kind : kinds) {
-    const bool narrow = kind.kernel == kRows && kind.fields.width < 16;
+    const bool narrow = kind.kernel < kRows16;
     const std::int64_t run = narrow ? 1 : static_cast<std::int64_t>(kind.fields.run_bytes);
     form->shortest_run = std::min(form->shortest_run, run);
   }
