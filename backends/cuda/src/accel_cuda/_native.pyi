@@ -1,10 +1,6 @@
 """Types of the native module. What is not named here (the KV submodules) is Any."""
 
-<<<<<<< HEAD
-from collections.abc import Callable, Mapping
-=======
 from collections.abc import Callable, Mapping, Sequence
->>>>>>> move
 from types import TracebackType
 from typing import Any
 
@@ -86,8 +82,6 @@ def held_references(device_index: int) -> int: ...
 def keep(stream: Stream, *objects: object) -> None: ...
 def fault_address(stream: Stream) -> int: ...
 def finish_callbacks() -> None: ...
-<<<<<<< HEAD
-=======
 
 class PinnedBuffer:
     @property
@@ -145,5 +139,4 @@ def strided_launches(
     most_blocks: int,
     fill: int | None = None,
 ) -> list[tuple[str, int, bytes]]: ...
->>>>>>> move
 def __getattr__(name: str) -> Any: ...
