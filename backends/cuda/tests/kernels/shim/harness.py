@@ -32,11 +32,13 @@ RUNTIME = ("shim.cpp", "background.cpp", "memory.cpp")
 #: -ffp-contract=off: sums and products are fused where a kernel says accel_fma, and only there.
 FLAGS = ["-std=c++17", "-O1", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
 
+UNSURE = "-Wno-maybe-uninitialized"  # guesses that change with what is inlined
 TARGETS = {"host": ["-DACCEL_HOST_SHIM"]} | {
     f"hip{wave}": [
         "-D__HIP__",
         f"-DACCEL_STANDIN_WAVE={wave}",
         "-Wno-unknown-pragmas",
+        UNSURE,
         f"-I{STANDIN}",
     ]
     for wave in (32, 64)
@@ -88,22 +90,20 @@ class ShimBuilder:
     def _on_gpu(self, path: Path, defines: dict[str, Any]) -> Any:
         key = Path(f"{path} {sorted(defines.items())}")
         if key not in self._libraries:
-            if "accel_cuda_shim_gpu" not in sys.modules:
-                spec = importlib.util.spec_from_file_location(
-                    "accel_cuda_shim_gpu", SHIM / "gpu.py"
-                )
+            name = "accel_cuda_shim_gpu"
+            if name not in sys.modules:
+                spec = importlib.util.spec_from_file_location(name, SHIM / "gpu.py")
                 assert spec is not None and spec.loader is not None
-                module = importlib.util.module_from_spec(spec)
-                sys.modules[spec.name] = module
+                sys.modules[name] = module = importlib.util.module_from_spec(spec)
                 spec.loader.exec_module(module)
-            gpu = sys.modules["accel_cuda_shim_gpu"]
+            gpu = sys.modules[name]
             self._libraries[key] = gpu.GpuLibrary(path, defines, KernelFault)
         return self._libraries[key]
 
     def _built(self, arguments: list[str], suffix: str, runtime: bool = False) -> Path:
         name = compiler()
         assert name is not None, "no C++ compiler: set CXX, or install g++ or clang++"
-        sanitize = [f"-fsanitize={self.sanitize}", "-fno-sanitize-recover=all"]
+        sanitize = [f"-fsanitize={self.sanitize}", "-fno-sanitize-recover=all", UNSURE]
         if runtime and self.sanitize == "thread":  # it tells the sanitizer of fibers itself
             sanitize = ["-DACCEL_SHIM_RACES"]
         command = [name, *FLAGS, *(sanitize if self.sanitize else []), *arguments]
