@@ -260,7 +260,7 @@ def segment_launch(
     args.chunks_by = Quotient.of(args.chunks)
     args.spec = spec
     if back:
-        blocks = -(-args.segments * args.chunks // (THREADS * 4))
+        blocks = -(-args.segments * args.chunks // (THREADS * 2))
         return Launch("dequantize_rows", args, (blocks,), THREADS)
     if args.chunks > 128:
         threads = min(1024, max(128, 1 << (-(-args.chunks // 4) - 1).bit_length()))
@@ -295,7 +295,7 @@ def odd_launch(
     args.length, args.chunks = group, channels // 2
     args.chunks_by, args.spec = Quotient.of(channels // 2), spec
     if back:
-        blocks = -(-args.segments * args.chunks // (THREADS * 4))
+        blocks = -(-args.segments * args.chunks // (THREADS * 2))
         return Launch("dequantize_rows_odd", args, (blocks,), THREADS)
     return Launch("quantize_rows_odd", args, (-(-args.segments // THREADS),), THREADS)
 

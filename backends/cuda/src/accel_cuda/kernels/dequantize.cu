@@ -9,7 +9,7 @@
 #include "segments.h"
 
 #ifndef ACCEL_DEQUANTIZE_TAKEN
-#define ACCEL_DEQUANTIZE_TAKEN 4  // chunks under way at once, of one thread
+#define ACCEL_DEQUANTIZE_TAKEN 2  // chunks under way at once, of one thread
 #endif
 
 namespace {
