@@ -1,4 +1,4 @@
-"""The conversion kernel on the CPU against the CPU reference: layouts, dtypes, scales, slot lists."""
+"""The conversion kernel on the CPU against the CPU reference: layouts, dtypes, scales, slots."""
 
 from __future__ import annotations
 

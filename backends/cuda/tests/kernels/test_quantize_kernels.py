@@ -243,8 +243,8 @@ def cases(draw: Any) -> tuple[QuantSpec, tuple[int, ...], torch.dtype]:
 
 @MANY
 @given(
-    cases(), st.tuples(*[st.sampled_from([0, 16, 1])] * 2), st.integers(0, 2), st.integers(0, 2**31),
-    st.booleans(),
+    cases(), st.tuples(*[st.sampled_from([0, 16, 1])] * 2), st.integers(0, 2),
+    st.integers(0, 2**31), st.booleans(),
 )  # fmt: skip
 def test_any_case(shim, case, pads, scale_pad, seed, special):
     spec, shape, dtype = case
@@ -253,8 +253,8 @@ def test_any_case(shim, case, pads, scale_pad, seed, special):
 
 @MANY
 @given(
-    cases(), st.tuples(*[st.sampled_from([0, 16, 1])] * 2), st.integers(0, 2), st.integers(0, 2**31),
-    st.booleans(), st.sampled_from([0, 1]),
+    cases(), st.tuples(*[st.sampled_from([0, 16, 1])] * 2), st.integers(0, 2),
+    st.integers(0, 2**31), st.booleans(), st.sampled_from([0, 1]),
 )  # fmt: skip
 def test_launches_of_the_backend(shim, case, pads, scale_pad, seed, special, cluster):
     """As the host code cuts a call; a cluster of one block is all that runs here."""
