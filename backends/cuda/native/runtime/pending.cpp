@@ -53,13 +53,16 @@ void keep(Runtime& runtime, StreamHandle stream, PyObject* const* objects, std::
   Held held;
   held.objects = owned(objects, count);
   if (held.objects.empty()) return;
+  // When this fails the references are never let go of: the work may be under way.
+  {
+    Current current(runtime.device);
+    held.event = runtime.take_event();
+  }
   try {
     Submission submission(runtime);
-    held.event = runtime.take_event();
     ACCEL_CUDA_CALL(event_record, held.event, stream);
   } catch (...) {
-    // The work may be under way: letting go now could free memory that it uses.
-    if (held.event != nullptr) runtime.give_event(held.event);
+    runtime.give_event(held.event);
     throw;
   }
   state.held.push_back(std::move(held));
