@@ -9,6 +9,7 @@
 
 #include "../runtime/copy_limits.hpp"
 #include "../runtime/host_copy.hpp"
+#include "../runtime/peer_access.hpp"
 #include "pinned.hpp"
 
 namespace accel_cuda {
@@ -41,8 +42,9 @@ void copy_any(std::uintptr_t dst, std::uintptr_t src, std::size_t nbytes, Stream
 void copy_to_peer(std::uintptr_t dst, int dst_device, std::uintptr_t src, int src_device,
                   std::size_t nbytes, StreamHandle stream) {
   if (driver().memcpy_peer_async != nullptr) {
-    ACCEL_CUDA_CALL(memcpy_peer_async, dst, Device::get(dst_device).context, src,
-                    Device::get(src_device).context, nbytes, stream);
+    const Device &to = Device::get(dst_device), &from = Device::get(src_device);
+    connect_peers(to, from);
+    ACCEL_CUDA_CALL(memcpy_peer_async, dst, to.context, src, from.context, nbytes, stream);
   } else {
     copy_any(dst, src, nbytes, stream);
   }
