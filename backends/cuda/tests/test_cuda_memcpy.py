@@ -159,6 +159,40 @@ def test_pinned_copies_do_not_wait(backend: Any, memcpy: Any, pool: Any, memory:
     assert np.array_equal(contents(device), b.view(-1).numpy())
 
 
+@pytest.mark.parametrize("nbytes", [8 * MIB, 9 * MIB + 12345, 21 * MIB])
+def test_large_pageable(backend: Any, memcpy: Any, memory: Any, driver: Any, nbytes: int) -> None:
+    """In parts, by several threads, in the stream's order on the device's side."""
+    host = torch.from_numpy(random_bytes(nbytes))
+    back = torch.zeros_like(host)
+    device = memory.empty(nbytes)
+    stream = backend.streams.create()
+    stream.add_callback(lambda: host[:1000].zero_())  # before the copy reads it
+    memcpy.copy_async(device, host, stream)
+    host[:] = 0  # all of it was read
+    memcpy.fill(MemRef(device.pointer, 7, device.device, owner=device), 9, stream)
+    memcpy.copy_async(back, device, stream)
+    assert np.array_equal(back.numpy(), contents(device))
+    assert (back[:7] == 9).all()
+    assert (back[7:1000] == 0).all()
+    assert back[1000:].any()
+
+
+@pytest.mark.parametrize("entry", ["cuMemcpyHtoDAsync_v2", "cuEventSynchronize"])
+def test_large_pageable_failure(
+    backend: Any, memcpy: Any, memory: Any, driver: Any, entry: str
+) -> None:
+    """A thread that fails stops the others; its error is raised, and the next copy works."""
+    host, device = torch.from_numpy(random_bytes(30 * MIB)), memory.empty(30 * MIB)
+    if driver.calls(entry) < 0:
+        pytest.skip(f"the driver of tests cannot make {entry} fail")
+    driver.fail(entry, 1, skip=2)
+    with pytest.raises(DriverError, match=entry):
+        memcpy.copy(device, host)
+    driver.mend()
+    memcpy.copy(device, host)
+    assert np.array_equal(contents(device), host.numpy())
+
+
 def test_peer(backend: Any, memcpy: Any, memory: Any, driver: Any) -> None:
     data = random_bytes(50_000)
     here, there, back = memory.put(data), memory.empty(50_000, device=1), memory.empty(50_000)
