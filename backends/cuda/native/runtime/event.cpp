@@ -74,6 +74,7 @@ void Event::record(StreamHandle stream) {
 }
 
 void Event::wait(StreamHandle stream) {
+  if (!recorded_ && !foreign_) return;  // the handle may have had another owner
   Submission submission(runtime);
   ACCEL_CUDA_CALL(stream_wait_event, stream, handle_, 0);
 }
