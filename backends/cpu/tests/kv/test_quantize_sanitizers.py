@@ -17,7 +17,7 @@ import accel
 
 TESTS = Path(__file__).resolve().parents[1]
 NATIVE = TESTS.parent / "native"
-WITH_PYTHON = ("bind_quantize", "operands")
+WITH_PYTHON = ("bind_quantize",)
 SOURCES = [
     TESTS / "native" / "quantize_rows.cpp",
     *sorted((NATIVE / "numeric").glob("*.cpp")),

@@ -60,6 +60,11 @@ class KernelCache:
         self._building: dict[str, threading.Lock] = {}
         self._unsaved: dict[str, bytes] = {}
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether everything that was built is on disk."""
+        return self._is_usable() and not self._unsaved
+
     def obtain(self, key: str, build: Callable[[], bytes]) -> tuple[bytes, bool]:
         """The image under ``key``, and whether it was there; else ``build`` makes it."""
         with self._threads:

@@ -9,15 +9,26 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import accel
 from accel.errors import ArgumentError
 
-__all__ = ["FILES", "FOLDER", "FileOptions", "Source", "names", "options", "read", "target"]
+__all__ = [
+    "FILES",
+    "FOLDER",
+    "FileOptions",
+    "Source",
+    "names",
+    "options",
+    "read",
+    "target",
+    "variants",
+]
 
 FOLDER = Path(__file__).with_name("kernels")
 
@@ -33,19 +44,26 @@ class FileOptions:
             ``accel_fma``, so that results are the CPU's to the last bit.
         arch_specific: for ``sm_90a`` and the like, which later chips cannot run.
         max_registers: per thread; 0 leaves it to the compiler.
-        variants: the defines that callers ask for, so that they can be built ahead of time.
+        defines: macros that callers choose, with the values that each can have. All combinations
+            are built ahead of time; none of them when it is empty.
     """
 
     fused: bool = False
     arch_specific: bool = False
     max_registers: int = 0
-    variants: tuple[Defines, ...] = field(default=({},))
+    defines: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
 FILES: dict[str, FileOptions] = {}
 
 _ALWAYS = {
-    "cuda": ("--std=c++17", "--prec-div=true", "--prec-sqrt=true", "--ftz=false"),
+    "cuda": (
+        "--std=c++17",
+        "--device-as-default-execution-space",
+        "--prec-div=true",
+        "--prec-sqrt=true",
+        "--ftz=false",
+    ),
     "hip": ("--std=c++17", "-O3"),
 }
 _UNFUSED = {"cuda": "--fmad=false", "hip": "-ffp-contract=off"}
@@ -90,6 +108,12 @@ def _headers() -> Mapping[str, str]:
     shared = {f"accel/{path.name}": path for path in core.glob("*.h")}
     everything = {**ours, **shared}
     return {name: path.read_text(encoding="utf-8") for name, path in sorted(everything.items())}
+
+
+def variants(name: str) -> list[dict[str, object]]:
+    """The defines that a file is compiled with, one by one."""
+    given = FILES.get(name, FileOptions()).defines
+    return [dict(zip(given, values, strict=True)) for values in product(*given.values())]
 
 
 def options(vendor: str, name: str, defines: Defines | None = None) -> list[str]:

@@ -13,7 +13,7 @@ from . import probe
 
 if TYPE_CHECKING:
     from accel import Backend
-    from accel.providers import Events, Memcpy, PinnedMemory, Streams
+    from accel.providers import Events, KVKernels, Memcpy, PinnedMemory, Streams
 
 NAME = "cuda"
 
@@ -68,3 +68,12 @@ def accel_memcpy(backend: Backend) -> Memcpy | None:
     from .memcpy import CudaMemcpy
 
     return CudaMemcpy(backend.device.index)
+
+
+@accel.hookimpl
+def accel_kv_kernels(backend: Backend) -> KVKernels | None:
+    if backend.info.name != NAME:
+        return None
+    from .kv import CudaKVKernels
+
+    return CudaKVKernels(backend)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import re
 from pathlib import Path
 
@@ -14,11 +16,22 @@ from accel_cuda.compiler import Compiler, KernelCompileError
 SHIM = Path(__file__).with_name("shim")
 CHIPS = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 FILES = [*kernel_files.names(), SHIM / "primitives.cu", SHIM / "async_primitives.cu"]
-VARIANTS = [
-    pytest.param(file, defines, id=" ".join([Path(file).name, *map(str, defines.values())]))
-    for file in FILES
-    for defines in kernel_files.FILES.get(str(file), kernel_files.FileOptions()).variants
-]
+SAMPLE = 3  # of a file's variants, drawn anew for every chip; all of them with ACCEL_SOAK=1
+SEED = int(os.environ.get("ACCEL_STRESS_SEED", 1))
+
+
+def cases():
+    for file in FILES:
+        every = kernel_files.variants(str(file))
+        for chip in CHIPS:
+            draw = random.Random(f"{SEED} {file} {chip}")
+            some = every if os.environ.get("ACCEL_SOAK") == "1" else every[:1]
+            rest = [variant for variant in every if variant not in some]
+            for defines in [*some, *draw.sample(rest, min(SAMPLE - 1, len(rest)))]:
+                words = [Path(file).name, *(f"{key}={value}" for key, value in defines.items())]
+                yield pytest.param(file, defines, chip, id=" ".join([*words, chip]))
+
+
 #: (file, kernel): why it may spill.
 SPILLING: dict[tuple[str, str], str] = {}
 
@@ -31,8 +44,7 @@ def nvrtc():
         pytest.skip(f"NVRTC: {error.cure}")
 
 
-@pytest.mark.parametrize("chip", CHIPS)
-@pytest.mark.parametrize(("file", "defines"), VARIANTS)
+@pytest.mark.parametrize(("file", "defines", "chip"), list(cases()))
 def test_every_file_for_every_chip(nvrtc, file, defines, chip):
     report = ("--ptxas-options=-v", "--ptxas-options=--warn-on-spills")
     compiled = kernels.compile_file(nvrtc, chip, file, defines, report)
@@ -133,6 +145,14 @@ def test_options_of_a_file(monkeypatch):
 
 def test_entries_of_the_table_name_files():
     assert set(kernel_files.FILES) <= set(kernel_files.names())
+
+
+def test_variants(monkeypatch):
+    entry = kernel_files.FileOptions(defines={"A": (1, 2), "B": ("x", "y")})
+    monkeypatch.setitem(kernel_files.FILES, "special.cu", entry)
+    listed = [tuple(one.values()) for one in kernel_files.variants("special.cu")]
+    assert listed == [(1, "x"), (1, "y"), (2, "x"), (2, "y")]
+    assert kernel_files.variants("plain.cu") == [{}]
 
 
 def test_sources_include_nothing_but_ours():

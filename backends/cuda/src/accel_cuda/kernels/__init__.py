@@ -16,7 +16,7 @@ from accel_cuda import kernel_files
 from accel_cuda.compiler import Compiled, Compiler
 from accel_cuda.kernel_cache import KernelCache
 
-__all__ = ["build", "chip_of", "compile_file", "describe", "function"]
+__all__ = ["build", "chip_of", "compile_file", "describe", "function", "is_kept"]
 
 _FORMAT = 1  # of what a key stands for
 
@@ -121,6 +121,11 @@ def _key(source: kernel_files.Source, vendor: str, target: str, options: list[st
 
 def _hash(of: object) -> str:
     return hashlib.sha256(repr(of).encode()).hexdigest()
+
+
+def is_kept() -> bool:
+    """Whether later processes will find what `build` gives; False after a warning that says why."""
+    return _disk().is_kept
 
 
 def _flat(defines: Mapping[str, object] | None) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,7 @@
 #define ACCEL_UNROLL _Pragma("unroll")
 #define ACCEL_NO_UNROLL _Pragma("unroll 1")
 
-/* The second number of CUDA's bounds counts something else here. */
+/* The second number of CUDA's bounds counts something else here. Tests declare kernels otherwise. */
 #ifndef ACCEL_KERNEL
 #define ACCEL_KERNEL(name, Args, args) extern "C" ACCEL_GLOBAL void name(const Args args)
 #define ACCEL_KERNEL_BOUNDS(threads, blocks, name, Args, args) \

@@ -6,6 +6,7 @@
 #include <map>
 #include <vector>
 
+#include "races.hpp"
 #include "shim.h"
 
 namespace accel_shim {
@@ -30,14 +31,16 @@ struct Barrier {
 std::map<unsigned, Queue> queues[2];
 std::map<void*, Barrier> barriers;
 
-// Byte by byte: what the sanitizers check.
+// Byte by byte: what the address sanitizer checks.
 void run(const Copy& copy) {
+  copies(copy.to, copy.from, copy.bytes);
   for (unsigned i = 0; i < copy.bytes; ++i) copy.to[i] = copy.from[i];
 }
 
 Queue& queue(Engine engine) { return queues[engine == Engine::kBulkStore][here.thread]; }
 
 void complete_phase_if_over(Barrier& barrier) {
+  release(&barrier);
   if (barrier.missing != 0 || barrier.bytes != 0) return;
   barrier.parity ^= 1;
   barrier.missing = barrier.count;
@@ -68,6 +71,7 @@ void forget_copies() {
 }
 
 void end_of_thread() {
+  const Unseen unseen;
   if (!queue(Engine::kBulkStore).copies.empty()) {
     fail("accel_bulk_store", 0, "a thread ends before its stores have read shared memory");
   }
@@ -81,6 +85,7 @@ bool bulk_loads_under_way() {
 }
 
 void issue(Engine engine, void* to, const void* from, unsigned bytes, void* barrier) {
+  const Unseen unseen;
   Copy copy{static_cast<unsigned char*>(to), static_cast<const unsigned char*>(from), bytes, 0};
   if (engine == Engine::kBulkLoad) {
     Barrier& counted = find(barrier, "accel_bulk_load", 0);
@@ -98,9 +103,13 @@ void issue(Engine engine, void* to, const void* from, unsigned bytes, void* barr
   }
 }
 
-void commit(Engine engine) { ++queue(engine).batch; }
+void commit(Engine engine) {
+  const Unseen unseen;
+  ++queue(engine).batch;
+}
 
 void wait_copies(Engine engine, unsigned newest) {
+  const Unseen unseen;
   Queue& mine = queue(engine);
   while (!mine.copies.empty() && mine.copies.front().batch + newest < mine.batch) {
     run(mine.copies.front());
@@ -117,11 +126,13 @@ void check_bulk(const void* a, const void* b, unsigned bytes, const char* file, 
 }
 
 void mbarrier_init(void* barrier, unsigned arrivals) {
+  const Unseen unseen;
   Barrier& fresh = barriers[barrier] = Barrier{};
   fresh.count = fresh.missing = arrivals;
 }
 
 void mbarrier_arrive(void* barrier, unsigned bytes, const char* file, int line) {
+  const Unseen unseen;
   Barrier& there = find(barrier, file, line);
   if (there.missing == 0) fail(file, line, "more arrivals than the barrier counts");
   there.bytes += bytes;
@@ -131,14 +142,20 @@ void mbarrier_arrive(void* barrier, unsigned bytes, const char* file, int line) 
 }
 
 bool mbarrier_try(void* barrier, unsigned parity, const char* file, int line) {
+  const Unseen unseen;
   Barrier& there = find(barrier, file, line);
-  if (there.parity != parity) return true;
+  if (there.parity != parity) {
+    acquire(&there);
+    return true;
+  }
   if (draw() % 2 == 0) {
     run_loads(there);
   } else {
     yield(file, line);
   }
-  return find(barrier, file, line).parity != parity;
+  if (there.parity == parity) return false;
+  acquire(&there);
+  return true;
 }
 
 }  // namespace accel_shim

@@ -7,6 +7,7 @@
 #define ACCEL_CUDA_DEVICE_HOST_H
 
 #include "shim.h"
+#include "shim_kernel.h"
 
 #define ACCEL_DEVICE static inline
 #define ACCEL_GLOBAL
@@ -16,26 +17,6 @@
 #define ACCEL_GRID_CONSTANT
 #define ACCEL_UNROLL
 #define ACCEL_NO_UNROLL
-
-#define ACCEL_KERNEL(name, Args, args)                                   \
-  static void name##_body(const Args& args);                             \
-  extern "C" {                                                           \
-  extern const unsigned name##_args_bytes;                               \
-  const unsigned name##_args_bytes = sizeof(Args);                       \
-  void name(const void* args) {                                          \
-    name##_body(*static_cast<const Args*>(args));                        \
-  }                                                                      \
-  }                                                                      \
-  static void name##_body([[maybe_unused]] const Args& args)
-#define ACCEL_KERNEL_BOUNDS(threads, blocks, name, Args, args)           \
-  extern "C" {                                                           \
-  extern const unsigned name##_max_threads;                              \
-  const unsigned name##_max_threads = threads;                           \
-  }                                                                      \
-  ACCEL_KERNEL(name, Args, args)
-
-#define ACCEL_DYNAMIC_SHARED(type, name) \
-  type* const name = static_cast<type*>(accel_shim::dynamic_shared())
 
 #define ACCEL_SHIM_WHERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include "races.hpp"
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -21,14 +23,20 @@ namespace accel_shim {
 
 class FiberStacks {
  public:
-  explicit FiberStacks(unsigned threads) : contexts_(threads), fakes_(threads) {
+  explicit FiberStacks(unsigned threads) : contexts_(threads), fakes_(threads), known_(threads) {
     memory_ = static_cast<char*>(mmap(nullptr, threads * kPitch, PROT_READ | PROT_WRITE,
                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (memory_ == MAP_FAILED) std::abort();
-    for (unsigned i = 0; i < threads; ++i) mprotect(memory_ + i * kPitch, kGuard, PROT_NONE);
+    for (unsigned i = 0; i < threads; ++i) {
+      mprotect(memory_ + i * kPitch, kGuard, PROT_NONE);
+      known_[i] = new_fiber();
+    }
   }
   ~FiberStacks() {
     unpoison();
+    for (void* fiber : known_) {
+      if (!abandoned_) end_fiber(fiber);
+    }
     munmap(memory_, contexts_.size() * kPitch);
   }
   FiberStacks(const FiberStacks&) = delete;
@@ -50,24 +58,32 @@ class FiberStacks {
     }
   }
 
+  // Fibers will not come to their ends: they stopped in the middle of something.
+  void abandon() { abandoned_ = true; }
+
   // From the caller's stack to a fiber; returns when a fiber leaves.
   void enter(unsigned to) {
+    outer_known_ = this_fiber();
     start(&outer_fake_, stack(to), kBytes);
+    run_fiber(known_[to]);
     swapcontext(&outer_, &contexts_[to]);
     finish(outer_fake_, nullptr, nullptr);
   }
   void switch_to(unsigned from, unsigned to) {
     start(&fakes_[from], stack(to), kBytes);
+    run_fiber(known_[to]);
     swapcontext(&contexts_[from], &contexts_[to]);
     finish(fakes_[from], nullptr, nullptr);
   }
   [[noreturn]] void end_and_switch_to(unsigned to) {
     start(nullptr, stack(to), kBytes);
+    run_fiber(known_[to]);
     setcontext(&contexts_[to]);
     std::abort();
   }
   [[noreturn]] void leave() {
     start(nullptr, outer_stack_, outer_bytes_);
+    run_fiber(outer_known_);
     setcontext(&outer_);
     std::abort();
   }
@@ -107,7 +123,10 @@ class FiberStacks {
 #endif
 
   std::vector<ucontext_t> contexts_;
-  std::vector<void*> fakes_;
+  std::vector<void*> fakes_;  // the address sanitizer's stacks
+  std::vector<void*> known_;  // the thread sanitizer's fibers
+  void* outer_known_ = nullptr;
+  bool abandoned_ = false;
   char* memory_ = nullptr;
   void (*main_)() = nullptr;
   ucontext_t outer_;

@@ -2,6 +2,8 @@
 
 ACCEL_SHIM_SEED repeats a run's orders of threads. ACCEL_SHIM_SANITIZE=address,undefined compiles
 with sanitizers, whose runtime must be in the process already (test_kernel_sanitizers.py does that).
+ACCEL_SHIM_TARGET=hip64 (hip32) takes the HIP side of device.h, over the stand-in for HIP, and =gpu
+runs everything on a GPU (gpu.py).
 """
 
 from __future__ import annotations
@@ -9,10 +11,12 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import hashlib
+import importlib.util
 import os
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +27,20 @@ import accel
 
 SHIM = Path(__file__).resolve().parent
 KERNELS = SHIM.parents[2] / "src" / "accel_cuda" / "kernels"
+STANDIN = SHIM.parent / "hip_standin"
 RUNTIME = ("shim.cpp", "background.cpp", "memory.cpp")
 #: -ffp-contract=off: sums and products are fused where a kernel says accel_fma, and only there.
 FLAGS = ["-std=c++17", "-O1", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+
+TARGETS = {"host": ["-DACCEL_HOST_SHIM"]} | {
+    f"hip{wave}": [
+        "-D__HIP__",
+        f"-DACCEL_STANDIN_WAVE={wave}",
+        "-Wno-unknown-pragmas",
+        f"-I{STANDIN}",
+    ]
+    for wave in (32, 64)
+}
 
 
 class KernelFault(AssertionError):
@@ -46,6 +61,7 @@ class ShimBuilder:
         self.folder = folder
         self.sanitize = os.environ.get("ACCEL_SHIM_SANITIZE", "") if sanitize is None else sanitize
         self.seed = int(os.environ.get("ACCEL_SHIM_SEED", random.randrange(1, 2**31)))
+        self.target = os.environ.get("ACCEL_SHIM_TARGET", "host")
         self._libraries: dict[Path, ShimLibrary] = {}
 
     def library(
@@ -56,22 +72,38 @@ class ShimBuilder:
     ) -> ShimLibrary:
         """The kernels of ``source``: a path, or a name in the package's folder of kernels."""
         path = KERNELS / source
+        if self.target == "gpu":
+            return self._on_gpu(path, dict(defines or {}))
         given = [f"-D{name}={value}" for name, value in (defines or {}).items()]
         includes = [f"-I{folder}" for folder in (KERNELS, SHIM, accel.get_include())]
-        kernel = self._built(
-            [*given, *flags, *includes, "-DACCEL_HOST_SHIM", "-x", "c++", "-c", str(path)], ".o"
-        )
-        runtime = [self._built(["-c", str(SHIM / name)], ".o") for name in RUNTIME]
+        side = TARGETS[self.target]
+        kernel = self._built([*given, *flags, *side, *includes, "-x", "c++", "-c", str(path)], ".o")
+        runtime = [self._built(["-c", str(SHIM / name)], ".o", runtime=True) for name in RUNTIME]
         parts = [str(part) for part in (kernel, *runtime)]
         shared = self._built(["-shared", "-Wl,-z,defs", *parts], ".so")
         if shared not in self._libraries:
             self._libraries[shared] = ShimLibrary(shared, self.seed)
         return self._libraries[shared]
 
-    def _built(self, arguments: list[str], suffix: str) -> Path:
+    def _on_gpu(self, path: Path, defines: dict[str, Any]) -> Any:
+        key = Path(f"{path} {sorted(defines.items())}")
+        if key not in self._libraries:
+            name = "accel_cuda_shim_gpu"
+            if name not in sys.modules:
+                spec = importlib.util.spec_from_file_location(name, SHIM / "gpu.py")
+                assert spec is not None and spec.loader is not None
+                sys.modules[name] = module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+            gpu = sys.modules[name]
+            self._libraries[key] = gpu.GpuLibrary(path, defines, KernelFault)
+        return self._libraries[key]
+
+    def _built(self, arguments: list[str], suffix: str, runtime: bool = False) -> Path:
         name = compiler()
         assert name is not None, "no C++ compiler: set CXX, or install g++ or clang++"
-        sanitize = ["-fno-sanitize-recover=all", f"-fsanitize={self.sanitize}"]
+        sanitize = [f"-fsanitize={self.sanitize}", "-fno-sanitize-recover=all"]
+        if runtime and self.sanitize == "thread":  # it tells the sanitizer of fibers itself
+            sanitize = ["-DACCEL_SHIM_RACES"]
         command = [name, *FLAGS, *(sanitize if self.sanitize else []), *arguments]
         digest = hashlib.sha256(repr((command, _contents())).encode())
         for argument in arguments:
@@ -93,7 +125,7 @@ class ShimBuilder:
 
 def _contents() -> list[tuple[str, str]]:
     """Every header that a kernel or the shim may include."""
-    folders = (KERNELS, SHIM, Path(accel.get_include()) / "accel")
+    folders = (KERNELS, SHIM, STANDIN, Path(accel.get_include()) / "accel")
     headers = [path for folder in folders for path in folder.rglob("*.h*")]
     return [(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(headers)]
 

@@ -14,7 +14,7 @@
 namespace accel_shim {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(ACCEL_SHIM_RACES)
 constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;

@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,7 @@ struct Fiber {
 };
 
 struct Group {
+  char order[2] = {};  // tokens
   unsigned arrived = 0;
   unsigned first = 0;  // thread that came first
   std::uint64_t deposits[2][kGroup];
@@ -57,6 +59,8 @@ struct Launch {
   void (*kernel)(const void*) = nullptr;
   const void* args = nullptr;
   std::uint64_t random = 1;
+  char begin = 0, end = 0, barrier[2] = {}, fences = 0;  // tokens of order
+  unsigned barriers = 0;  // so far in this block
   int order = 0;  // 0 forwards, 1 backwards, 2 at random
   std::vector<Fiber> fibers;
   std::vector<Group> groups;
@@ -169,6 +173,7 @@ void open_barrier_if_all_are_there() {
     return;
   }
   launch->at_barrier = 0;
+  ++launch->barriers;
   for (unsigned i = 0; i < launch->fibers.size(); ++i) {
     if (launch->fibers[i].state == State::kBarrier) make_ready(i);
   }
@@ -176,13 +181,18 @@ void open_barrier_if_all_are_there() {
 
 // Where a fiber begins.
 void thread_main() {
+  acquire(&launch->begin);
   launch->kernel(launch->args);
+  std::optional<Unseen> unseen(std::in_place);
   end_of_thread();
+  release(&launch->end);
   launch->fibers[here.thread].state = State::kEnded;
   ++launch->ended;
   open_barrier_if_all_are_there();
-  if (launch->ready.empty()) launch->stacks->leave();
-  here.thread = pick(false);
+  const bool last = launch->ready.empty();
+  if (!last) here.thread = pick(false);
+  unseen.reset();
+  if (last) launch->stacks->leave();
   launch->stacks->end_and_switch_to(here.thread);
 }
 
@@ -199,9 +209,11 @@ void run_block() {
   poison(launch->shared.begin(), launch->shared.end());
 
   forget_copies();
+  release(&launch->begin);
   launch->stacks->prepare(threads, thread_main);
   here.thread = pick(false);
   launch->stacks->enter(here.thread);
+  acquire(&launch->end);
   if (launch->error.empty() && launch->ended != threads) {
     launch->error = block_name() + " cannot go on:" + census();
   } else if (launch->error.empty() && bulk_loads_under_way()) {
@@ -226,6 +238,7 @@ void on_signal(int number, siginfo_t* info, void*) {
 }  // namespace
 
 void sync_threads(const char* file, int line) {
+  const Unseen unseen;
   if (launch->at_barrier++ == 0) {
     launch->first_at_barrier = here.thread;
   } else {
@@ -241,11 +254,15 @@ void sync_threads(const char* file, int line) {
   fiber.operation = "accel_sync_threads";
   fiber.file = file;
   fiber.line = line;
+  char* token = &launch->barrier[launch->barriers % 2];
+  release(token);
   open_barrier_if_all_are_there();
   go_on();
+  acquire(token);
 }
 
 const std::uint64_t* meet(const char* operation, std::uint64_t value, const char* file, int line) {
+  const Unseen unseen;
   const unsigned self = here.thread, lane = self % kGroup, base = self - lane;
   Fiber& fiber = launch->fibers[self];
   Group& group = launch->groups[self / kGroup];
@@ -262,6 +279,10 @@ const std::uint64_t* meet(const char* operation, std::uint64_t value, const char
            group.first, first.operation, place(first.file, first.line).c_str());
     }
   }
+  // Only the barrier orders memory; a shuffle or a vote does not.
+  const bool orders = std::strcmp(operation, "accel_sync_group") == 0;
+  char* token = &group.order[fiber.turn % 2];
+  if (orders) release(token);
   std::uint64_t* deposits = group.deposits[fiber.turn++ % 2];
   deposits[lane] = value;
   if (++group.arrived < kGroup) {
@@ -274,10 +295,12 @@ const std::uint64_t* meet(const char* operation, std::uint64_t value, const char
     make_ready(self);
     go_on();
   }
+  if (orders) acquire(token);
   return deposits;
 }
 
 void yield(const char* file, int line) {
+  const Unseen unseen;
   if (++launch->yields > kPatience) fail(file, line, "waits for ever:%s", census().c_str());
   make_ready(here.thread);
   go_on(true);
@@ -287,7 +310,15 @@ void maybe_yield() {
   if (draw() % 4 == 0) yield("", 0);
 }
 
-void fence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+// More order than fences give: no false alarms from flags and counters behind a fence.
+void fence() {
+  if (launch != nullptr) {
+    release(&launch->fences);
+    acquire(&launch->fences);
+  }
+}
+
+std::uint64_t noise() { return draw(); }
 
 void* dynamic_shared() { return launch->shared.begin(); }
 
@@ -340,6 +371,7 @@ extern "C" int accel_shim_launch(void (*kernel)(const void*), const unsigned* gr
   }
   std::snprintf(message, message_bytes, "%s", current.error.c_str());
   const bool failed = !current.error.empty();
+  if (failed) current.stacks->abandon();
   launch = nullptr;
   return failed;
 }

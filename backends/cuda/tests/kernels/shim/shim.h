@@ -26,6 +26,7 @@ void yield(const char* file, int line);
 /* The same, now and then: different threads come first in different runs. */
 void maybe_yield();
 void fence();
+std::uint64_t noise();
 
 /* Copies in the background: those of a thread come in batches that commit() closes; bulk loads
  * count towards the barrier at `barrier`. */

@@ -1,37 +1,25 @@
-"""Writes of codes and conversions of caches by the native engine: its part of ``CpuKVKernels``."""
+"""Writes of codes and conversions of caches by a native engine."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from accel.capabilities import Capability, Level
-from accel.kv.convert import check_conversion, conversion_scales, plan_convert
-from accel.kv.quantized_write import plan_quantized_write
-from accel.providers import KVConvert
-
-from ._native import kv as _native
-from .kv_prepared import HOST, Prepared
+from ..kv.convert import check_conversion, conversion_scales, plan_convert
+from ..kv.quantized_write import plan_quantized_write
+from ..providers import KVConvert
+from .prepared import Prepared
 
 if TYPE_CHECKING:
     import torch
 
-    from accel.kv import KVCache
-    from accel.providers import Stream
+    from ..kv import KVCache
+    from ..providers import Stream
 
-__all__ = ["CONVERSIONS", "CpuConversions"]
-
-#: What this adds to the capabilities.
-CONVERSIONS = {
-    Capability.KV_WRITE_QUANTIZED: Level.NATIVE,
-    Capability.KV_CONVERT: Level.NATIVE,
-}
-
-_write_quantized = _native.write_quantized
-_convert = _native.convert
+__all__ = ["Conversions"]
 
 
-class CpuConversions(Prepared, KVConvert):
-    """Loads, arithmetic in float32 and stores on rows of elements, on all threads.
+class Conversions(Prepared, KVConvert):
+    """``convert``, and ``write`` with scales.
 
     As for transfers, a call looks up what was prepared and enters C++ once.
     """
@@ -40,6 +28,10 @@ class CpuConversions(Prepared, KVConvert):
         super().__init__()
         # By pair of caches, then by whether either side's heads have scales of their own.
         self._converters: dict[tuple[int, int], dict[tuple[bool, bool], Any]] = {}
+        # A backend may prepare writers of their own for codes.
+        self._code_writers = self._writers
+        self._write_codes = self.native.write_quantized
+        self._convert = self.native.convert
 
     def _write_quantized(
         self,
@@ -54,13 +46,13 @@ class CpuConversions(Prepared, KVConvert):
     ) -> None:
         """``write`` with scales."""
         try:
-            writer = self._writers[cache.uid]
-            if _write_quantized(
+            writer = self._code_writers[cache.uid]
+            if self._write_codes(
                 writer, cache, layer, key, value, slots, key_scale, value_scale, stream
             ):
                 return
         except (KeyError, AttributeError):
-            writer = self._prepare_writer(cache)
+            writer = self._prepare_code_writer(cache)
         except TypeError:
             if isinstance(layer, int):
                 raise
@@ -77,7 +69,7 @@ class CpuConversions(Prepared, KVConvert):
             [s.per_head for s in scales],
         )
         ours, theirs = _plain(key_scale), _plain(value_scale)
-        if not _write_quantized(writer, cache, layer, key, value, slots, ours, theirs, stream):
+        if not self._write_codes(writer, cache, layer, key, value, slots, ours, theirs, stream):
             raise AssertionError("the plan just made does not fit its own tensors")
 
     def convert(
@@ -92,7 +84,7 @@ class CpuConversions(Prepared, KVConvert):
         try:
             of_pair = self._converters[src.uid, dst.uid]
         except (KeyError, AttributeError):
-            check_conversion(src, dst, HOST)
+            check_conversion(src, dst, self.devices)
             of_pair = {}
             self._keep(self._converters, (src.uid, dst.uid), of_pair)
         ours, theirs = conversion_scales(src, dst, src_scale, dst_scale)
@@ -100,7 +92,8 @@ class CpuConversions(Prepared, KVConvert):
         converter = of_pair.get(apart)
         if converter is None:
             plan = plan_convert(src, dst, ours, theirs)
-            converter = of_pair[apart] = _native.Converter(
+            converter = of_pair[apart] = self._new_converter(
+                src,
                 plan.pack(),
                 [p.src_dtype for p in plan.planes],
                 [p.dst_dtype for p in plan.planes],
@@ -110,7 +103,7 @@ class CpuConversions(Prepared, KVConvert):
                 list(dst.tensor_pointers),
                 plan.units,
             )
-        _convert(
+        self._convert(
             converter,
             src,
             dst,
@@ -121,9 +114,16 @@ class CpuConversions(Prepared, KVConvert):
             stream,
         )
 
+    def _prepare_code_writer(self, cache: KVCache) -> Any:
+        return self._prepare_writer(cache)
+
+    def _new_converter(self, src: KVCache, *arguments: Any) -> Any:
+        """``Converter(*arguments)``; a backend that needs to know more overrides it."""
+        return self.native.Converter(*arguments)
+
     def close(self) -> None:
-        self._writers.clear()
         self._converters.clear()
+        self._code_writers.clear()
         super().close()
 
 

@@ -1,23 +1,18 @@
-"""What the KV kernels prepare for the caches they have seen, and keep under the caches' uids."""
+"""What native KV kernels prepare for the caches they have seen, and keep under the caches' uids."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from accel.kv.checks import check_cache
-from accel.kv.overlap import check_destination
-from accel.kv.quantized_write import plane_heads
-
-from ._native import kv as _native
+from ..kv.checks import check_cache
+from ..kv.overlap import check_destination
+from ..kv.quantized_write import plane_heads
 
 if TYPE_CHECKING:
-    from accel.kv import KVCache
+    from ..kv import KVCache
 
-__all__ = ["HOST", "Prepared"]
-
-#: Device types whose caches these kernels reach.
-HOST = ("cpu",)
+__all__ = ["Prepared"]
 
 #: Prepared objects kept of each sort; the oldest goes first. One takes some kilobytes.
 _MOST = 1024
@@ -26,13 +21,18 @@ _MOST = 1024
 class Prepared:
     """Handles of the native part. Nothing that is kept keeps a cache alive."""
 
+    #: The native submodule ``kv``.
+    native: ClassVar[Any]
+    #: Device types whose caches these kernels reach.
+    devices: ClassVar[tuple[str, ...]]
+
     def __init__(self) -> None:
         super().__init__()
         self._writers: dict[int, Any] = {}
         self._lock = threading.Lock()
 
     def _prepare_writer(self, cache: KVCache) -> Any:
-        cache = check_cache("cache", cache, HOST)
+        cache = check_cache("cache", cache, self.devices)
         check_destination(cache, "cache")
         spans = [
             v.element_size()
@@ -41,7 +41,8 @@ class Prepared:
             else 0
             for v in cache.views[0]
         ]
-        writer = _native.Writer(
+        writer = self._new_writer(
+            cache,
             [plane_heads(cache, plane) for plane in range(cache.planes)],
             cache.slots,
             list(cache.pointers),
@@ -51,6 +52,10 @@ class Prepared:
         )
         self._keep(self._writers, cache.uid, writer)
         return writer
+
+    def _new_writer(self, cache: KVCache, *arguments: Any) -> Any:
+        """``Writer(*arguments)``; a backend that needs to know more overrides it."""
+        return self.native.Writer(*arguments)
 
     def _keep(self, kept: dict[Any, Any], key: Any, value: Any) -> None:
         with self._lock:
