@@ -110,6 +110,14 @@ def _common(command: F) -> F:
     return command
 
 
+_png = click.option(
+    "--png",
+    "png_file",
+    metavar="FILE",
+    help="Draw what ran when on each stream, and the gaps (needs matplotlib).",
+)
+
+
 @click.group()
 def bench() -> None:
     """Measure a backend against plain copies of the same bytes.
@@ -130,6 +138,7 @@ def memcpy(**options: Any) -> None:
 
 @bench.command()
 @_common
+@_png
 def staging(**options: Any) -> None:
     """HostStaging: to the host and back, pageable and pinned."""
     from .suites import staging_suite
@@ -216,12 +225,7 @@ def kv(**options: Any) -> None:
     "--ahead", type=click.IntRange(1, 100), default=2, show_default=True, help="Layers prefetched."
 )
 @click.option("--write-back", is_flag=True, help="Copy each layer back to the host as well.")
-@click.option(
-    "--png",
-    "png_file",
-    metavar="FILE",
-    help="Draw what ran when on each stream, and the gaps (needs matplotlib).",
-)
+@_png
 def pipeline(**options: Any) -> None:
     """Layers prefetched from the host, against copy and compute in turn."""
     from .pipeline.command import run
@@ -242,7 +246,12 @@ def _site(options: dict[str, Any]) -> tuple[Site, int]:
         backend = accel.get_backend(options["backend"], options["device"])
     except accel.AccelError as error:
         raise click.ClickException(str(error)) from error
-    site = Site(backend, seed=options["seed"], index_on_device=options.get("index") == "device")
+    site = Site(
+        backend,
+        seed=options["seed"],
+        index_on_device=options.get("index") == "device",
+        timelines=bool(options.get("png_file")),
+    )
     if options["max_bytes"] is not None:
         return site, options["max_bytes"]
     free = available_memory()
@@ -264,12 +273,12 @@ def _measure(
     from .environment import describe
     from .measure import Budget
     from .report import document, print_report
+    from .row_timelines import draw_row_timelines
     from .runner import run_all, selected
+    from .targets import check_targets
 
-    target = options["json_file"]
-    if target not in (None, "-") and not Path(target).absolute().parent.is_dir():
-        # Said before measuring, not after.
-        raise click.BadParameter(f"no such directory: {Path(target).parent}", param_hint="--json")
+    check_targets(options)
+    target, picture = options["json_file"], options.get("png_file")
     chosen = selected(workloads, options["only"])
     if options["list_only"]:
         for workload in chosen:
@@ -290,6 +299,8 @@ def _measure(
 
         rows = run_all(chosen, site, budget, progress)
     report = document(kind, describe(site.backend, options["seed"]), rows, left_out)
+    if picture and not draw_row_timelines(Path(picture), report, rows):
+        click.echo(f"no row has a timeline, so {picture} was not written", err=True)
     if target == "-":
         click.echo(json.dumps(report, indent=2))
     else:

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from .measure import Timing
+from .stream_trace import StreamSpan
 
 __all__ = ["Comparison", "Row", "Status"]
 
@@ -65,6 +66,7 @@ class Row:
     torch: tuple[Comparison, ...] = ()
     checked: int = 0  #: times the result was compared, all of it, and found right
     simulated: bool = False
+    timeline: tuple[StreamSpan, ...] = ()  #: of one more call, where it was asked for
 
     @property
     def gb_per_s(self) -> float | None:
@@ -88,4 +90,5 @@ class Row:
             "memcpy": self.memcpy.as_json() if self.memcpy else None,
             "torch": [comparison.as_json() for comparison in self.torch],
             "checked": self.checked,
+            "timeline": [span.as_json() for span in self.timeline],
         }

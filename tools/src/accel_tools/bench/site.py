@@ -59,6 +59,7 @@ class Site:
             every device type but ``cpu``. Without it "device" memory is plain host memory.
         seed: of all random data and indices.
         index_on_device: give index tensors to KV calls in device memory instead of host memory.
+        timelines: trace one more call of each row, for a picture of its streams.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class Site:
         separate: bool | None = None,
         seed: int = 0,
         index_on_device: bool = False,
+        timelines: bool = False,
     ) -> None:
         self.backend = backend
         self.separate = backend.device.type != "cpu" if separate is None else separate
         self.seed = seed
         self.index_on_device = index_on_device and self.separate
+        self.timelines = timelines
         self._pair: dict[tuple[Kind, Kind], tuple[torch.Tensor, torch.Tensor]] = {}
 
     # --- memory ----------------------------------------------------------------------------

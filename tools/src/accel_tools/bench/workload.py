@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from accel import Capability, OutOfMemoryError
@@ -11,6 +12,8 @@ from accel import Capability, OutOfMemoryError
 from .measure import Budget, Contender, Timing, interleave
 from .rows import Comparison, Row, Status
 from .site import Kind, Site, one_thread
+from .stream_trace import NEEDS as TRACE_NEEDS
+from .stream_trace import StreamSpan, trace
 
 if TYPE_CHECKING:
     from accel import Stream
@@ -130,7 +133,14 @@ def _run(workload: Workload, site: Site, budget: Budget) -> Row:
         torch=tuple(torch),
         checked=2,
         labels=case.labels,
+        timeline=_timeline(case, site),
     )
+
+
+def _timeline(case: Case, site: Site) -> tuple[StreamSpan, ...]:
+    if not site.timelines or any(c not in site.backend.capabilities for c in TRACE_NEEDS):
+        return ()
+    return trace(site.backend, case.call, partial(site.synchronize, case.stream))
 
 
 def _checked_call(case: Case, site: Site) -> str:
@@ -162,6 +172,7 @@ def _row(
     torch: tuple[Comparison, ...] = (),
     checked: int = 0,
     labels: Mapping[str, str | int] | None = None,
+    timeline: tuple[StreamSpan, ...] = (),
 ) -> Row:
     measured = workload.needs[0]
     return Row(
@@ -178,6 +189,7 @@ def _row(
         torch=torch,
         checked=checked,
         simulated=site.backend.simulated,
+        timeline=timeline,
     )
 
 

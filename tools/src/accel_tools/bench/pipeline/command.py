@@ -12,9 +12,10 @@ import click
 from ..environment import available_memory, describe
 from ..report import document, print_footer
 from ..runner import selected
+from ..targets import check_targets
 from .runs import PipelineRequest, PipelineWorkload, run_pipelines, workloads
 from .table import pipeline_table
-from .timeline import draw_timelines, require_matplotlib
+from .timeline import draw_timelines
 
 if TYPE_CHECKING:
     from ..site import Site
@@ -26,13 +27,7 @@ def run(site: Site, max_bytes: int, width: int, options: dict[str, Any]) -> None
     """Measure, print, write; exits with 1 when a row failed."""
     from rich.console import Console
 
-    for option in ("json_file", "png_file"):
-        target = options[option]
-        if target not in (None, "-") and not Path(target).absolute().parent.is_dir():
-            hint = f"--{option.removesuffix('_file')}"
-            raise click.BadParameter(f"no such directory: {Path(target).parent}", param_hint=hint)
-    if options["png_file"]:
-        require_matplotlib()
+    check_targets(options)
     request = PipelineRequest(
         options["sizes"], options["multiples"], options["layers"], options["ahead"],
         options["write_back"],

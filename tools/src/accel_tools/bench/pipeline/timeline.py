@@ -6,39 +6,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from accel.pipeline import LayerReport, PipelineReport
 
-from ..report import title_of
+from ..charts import Bar, Chart, Kind, draw_charts
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from .rows import PipelineRow
 
-__all__ = ["draw_timelines", "require_matplotlib"]
+__all__ = ["draw_timelines"]
 
-#: Lanes from top to bottom: the report's field, and its two shades, which alternate by layer.
-LANES = {
-    "compute": ("#d98f2b", "#eab768"),
-    "copy": ("#2f6fae", "#7fabd6"),
-    "write_back": ("#3d8a57", "#86c09a"),
+#: Lanes from top to bottom: the report's field, and the stream's name.
+LANES: dict[Kind, str] = {
+    "compute": "compute stream",
+    "copy": "copy stream",
+    "write_back": "write-back stream",
 }
-WAITING = "#c9c9c9"
-#: A bar narrower than this share of the axis has no room for its layer's number.
-NARROW = 0.02
-
-
-def require_matplotlib() -> None:
-    """Say what is missing, and its cure, before anything is measured."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise click.ClickException(
-            f"--png needs matplotlib, which cannot be imported: {error}. "
-            "Cure: pip install 'accel-tools[png]'"
-        ) from error
 
 
 def draw_timelines(file: Path, report: dict[str, Any], rows: Sequence[PipelineRow]) -> int:
@@ -46,65 +28,36 @@ def draw_timelines(file: Path, report: dict[str, Any], rows: Sequence[PipelineRo
 
     Both charts of a pair share their axis: milliseconds since the first copy of the pass.
     """
-    from matplotlib.figure import Figure
-
-    drawn = [r for r in rows if r.pipelined is not None and r.synchronous is not None]
-    if not drawn:
-        return 0
-    figure = Figure(figsize=(14, 1.0 + 3.0 * len(drawn)), layout="constrained")
-    figure.suptitle(title_of(report), ha="left", x=0.01)
-    charts = figure.subplots(2 * len(drawn), 1, squeeze=False)[:, 0]
-    for i, row in enumerate(drawn):
-        assert row.pipelined is not None and row.synchronous is not None
-        upper, lower = charts[2 * i], charts[2 * i + 1]
-        pair = row.pipelined.typical, row.synchronous.typical
-        end = max(end for passed in pair for *_, end in spans(passed))
-        for axes, passed in zip((upper, lower), pair, strict=True):
-            _draw(axes, passed, end)
-            hidden = "-" if passed.hidden is None else f"{passed.hidden:.0%}"
-            axes.set_title(
-                f"{row.name}: {passed.mode}, {passed.elapsed_ms:.2f} ms, {hidden} hidden",
-                loc="left", fontsize=9,
-            )  # fmt: skip
-        lower.set_xlabel("ms since the pass began", fontsize=8)
-    figure.savefig(file, dpi=110, format="png")
-    return len(drawn)
+    pairs = [
+        [_chart(row.name, mode.typical) for mode in (row.pipelined, row.synchronous)]
+        for row in rows
+        if row.pipelined is not None and row.synchronous is not None
+    ]
+    return draw_charts(file, report, pairs, "the pass began")
 
 
-def spans(passed: PipelineReport) -> Iterator[tuple[str, int, float, float]]:
-    """Lane, layer, start and end of everything that ran, and of every wait (lane ``wait``)."""
+def spans(passed: PipelineReport) -> Iterator[tuple[Kind, int, float, float]]:
+    """Kind, layer, start and end of everything that ran, and of every wait."""
+    kinds: tuple[Kind, ...] = (*LANES, "wait")
     for layer in passed.layers:
-        for lane in (*LANES, "wait"):
-            span = _span(layer, lane)
+        for kind in kinds:
+            span = _span(layer, kind)
             if span is not None:
-                yield lane, layer.index, *span
+                yield kind, layer.index, *span
 
 
-def _span(layer: LayerReport, lane: str) -> tuple[float, float] | None:
-    span: tuple[float, float] | None = getattr(layer, lane)
+def _span(layer: LayerReport, kind: Kind) -> tuple[float, float] | None:
+    span: tuple[float, float] | None = getattr(layer, kind)
     return span
 
 
-def _draw(axes: Axes, passed: PipelineReport, end: float) -> None:
-    kept = [lane for lane in LANES if any(_span(x, lane) for x in passed.layers)]
-    heights = {lane: len(kept) - 1 - i for i, lane in enumerate(kept)}
-    for lane, index, start, stop in spans(passed):
-        if lane == "wait":
-            # On the compute stream's own lane: where it stands still.
-            axes.barh(
-                heights["compute"], stop - start, left=start, height=0.7, color="white",
-                edgecolor=WAITING, hatch="////", linewidth=0.5,
-            )  # fmt: skip
-            continue
-        colour = LANES[lane][index % 2]
-        axes.barh(heights[lane], stop - start, left=start, height=0.7, color=colour)
-        if stop - start > NARROW * end:
-            middle = (start + stop) / 2
-            axes.text(middle, heights[lane], str(index), ha="center", va="center", fontsize=7)
-    names = {"compute": "compute stream", "copy": "copy stream", "write_back": "write-back stream"}
-    axes.set_yticks(list(heights.values()), [names[lane] for lane in heights], fontsize=8)
-    axes.set_ylim(-0.6, len(kept) - 0.4)
-    axes.set_xlim(0, end * 1.01)
-    axes.tick_params(axis="x", labelsize=8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+def _chart(name: str, passed: PipelineReport) -> Chart:
+    lanes = tuple(LANES[k] for k in LANES if any(_span(x, k) for x in passed.layers))
+    # A wait is on the compute stream's own lane: where it stands still.
+    bars = (
+        Bar(LANES.get(kind, LANES["compute"]), kind, index, start, end)
+        for kind, index, start, end in spans(passed)
+    )
+    hidden = "-" if passed.hidden is None else f"{passed.hidden:.0%}"
+    title = f"{name}: {passed.mode}, {passed.elapsed_ms:.2f} ms, {hidden} hidden"
+    return Chart(title, lanes, tuple(bars))
