@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 LOCAL := $(PIP) --no-build-isolation --no-deps -e
-SOURCES := core/src backends/cpu/src conformance/src tools/src
+SOURCES := core/src backends/cpu/src backends/cuda/src conformance/src tools/src
 
 BUILD_TOOLS := setuptools wheel scikit-build-core 'pybind11>=2.12' 'cmake>=3.20' ninja
 RUNTIME := 'pluggy>=1.3' numpy click rich jinja2 packaging
@@ -24,7 +24,7 @@ CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile
 
-setup: $(DONE)/core $(DONE)/cpu $(DONE)/conformance $(DONE)/tools $(DONE)/checkers
+setup: $(DONE)/core $(DONE)/cpu $(DONE)/cuda $(DONE)/conformance $(DONE)/tools $(DONE)/checkers
 
 conformance: setup
 	$(BIN)/accel-conformance run --backend cpu -n $(JOBS)
@@ -83,6 +83,12 @@ CPU_NATIVE := $(shell find backends/cpu/native core/src/accel/include -type f) b
 
 $(DONE)/cpu: backends/cpu/pyproject.toml $(CPU_NATIVE) $(DONE)/core
 	$(LOCAL) backends/cpu
+	touch $@
+
+CUDA_NATIVE := $(shell find backends/cuda/native backends/cuda/src/accel_cuda/kernels core/src/accel/include -type f) backends/cuda/CMakeLists.txt
+
+$(DONE)/cuda: backends/cuda/pyproject.toml $(CUDA_NATIVE) $(DONE)/core
+	$(LOCAL) backends/cuda
 	touch $@
 
 $(DONE)/conformance: conformance/pyproject.toml $(DONE)/core $(DONE)/checkers

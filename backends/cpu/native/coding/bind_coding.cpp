@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include <accel/errors.hpp>
+#include <accel/tensor_view.hpp>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -10,7 +11,6 @@
 
 #include "bindings/submit.hpp"
 #include "coder.hpp"
-#include "kv/tensor_view.hpp"
 #include "lanes.hpp"
 #include "runtime/strided_copy.hpp"
 
@@ -19,7 +19,7 @@ namespace py = pybind11;
 namespace accel_cpu::coding {
 namespace {
 
-using kv::TensorView;
+using accel::TensorView;
 
 // Three axes of a tensor, and a copy of them if the coder cannot use them as they lie: made by the
 // task, when its stream gets there.
@@ -27,7 +27,7 @@ class Cube {
  public:
   Cube(py::handle tensor, const char* argument, std::int64_t itemsize) : itemsize_(itemsize) {
     TensorView view;
-    kv::read_tensor(tensor.ptr(), argument, &view);
+    accel::read_tensor(tensor.ptr(), argument, &view);
     data_ = reinterpret_cast<std::uint8_t*>(view.data);
     for (int i = 0; i < 3; ++i) {
       shape_.push_back(view.shape[i]);
@@ -87,7 +87,7 @@ struct Bytes {
 
 Bytes bytes_of(py::handle tensor, const char* argument) {
   TensorView view;
-  kv::read_tensor(tensor.ptr(), argument, &view);
+  accel::read_tensor(tensor.ptr(), argument, &view);
   return {reinterpret_cast<std::uint8_t*>(view.data), static_cast<std::size_t>(view.shape[0])};
 }
 

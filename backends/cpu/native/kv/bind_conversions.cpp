@@ -14,7 +14,7 @@
 #include "elements.hpp"
 #include "handles.hpp"
 #include "scale_arguments.hpp"
-#include "slot_arguments.hpp"
+#include "shared_bytes.hpp"
 
 namespace py = pybind11;
 
@@ -22,8 +22,12 @@ namespace accel_cpu::kv {
 namespace {
 
 using accel::fail;
+using accel::raise_fault;
+using accel::read_slots;
+using accel::read_tensor;
 using accel::SlotList;
 using accel::SlotPairs;
+using accel::TensorView;
 
 // False when no plan for these tensors is known, or a scale is not of the usual kinds: nothing was
 // done then.
@@ -83,7 +87,7 @@ bool run_write_quantized(const Writer& writer, py::handle cache, std::int64_t la
 struct Converter {
   std::vector<ElementPlane> planes;
   Addresses src, dst;
-  Memory src_memory, dst_memory;
+  accel::CacheMemory src_memory, dst_memory;
   std::int64_t units = 0;
 };
 

@@ -3,6 +3,8 @@
 #include <pybind11/stl.h>
 
 #include <accel/errors.hpp>
+#include <accel/gather_slots.hpp>
+#include <accel/index_arguments.hpp>
 #include <accel/kv_slots.hpp>
 #include <memory>
 #include <string>
@@ -10,10 +12,8 @@
 #include <vector>
 
 #include "bindings/submit.hpp"
-#include "gather.hpp"
 #include "handles.hpp"
-#include "slot_arguments.hpp"
-#include "tensor_view.hpp"
+#include "shared_bytes.hpp"
 #include "transfer.hpp"
 
 namespace py = pybind11;
@@ -21,9 +21,16 @@ namespace py = pybind11;
 namespace accel_cpu::kv {
 namespace {
 
+using accel::column;
 using accel::fail;
+using accel::gather_slots;
+using accel::raise_fault;
+using accel::read_host_indices;
+using accel::read_slots;
+using accel::read_tensor;
 using accel::SlotList;
 using accel::SlotPairs;
+using accel::TensorView;
 
 struct Names {
   const char *src_cache, *dst_cache, *src, *dst;
@@ -67,7 +74,7 @@ void run_transfer(const Pair& pair, py::handle src, py::handle dst, py::handle s
 void run_mapping(const Pair& pair, py::handle src, py::handle dst, py::handle mapping,
                  py::handle stream) {
   TensorView view;
-  read_indices(mapping.ptr(), "block_mapping", 2, &view);
+  read_host_indices(mapping.ptr(), "block_mapping", 2, &view);
   if (view.shape[1] != 2) {
     fail("ShapeError", "block_mapping", "[n, 2]",
          "[" + std::to_string(view.shape[0]) + ", " + std::to_string(view.shape[1]) + "]");
@@ -148,7 +155,7 @@ void bind_kv(py::module_& module) {
   kv.def("gather", &run_gather);
   kv.def("write", &run_write);
   bind_conversions(kv);
-  kv.def("use_exchange_table", &use_exchange_table,
+  kv.def("use_exchange_table", &accel::use_exchange_table,
          "Whether tensors are read through DLPack's exchange table; returns what was before.");
   kv.def(
       "set_policy",

@@ -3,43 +3,18 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
-#include <string_view>
 
 namespace accel_cpu::kv {
+
+using accel::read_tensor;
+using accel::TensorView;
+
 namespace {
 
 namespace py = pybind11;
 
 // More combinations of strides than an engine has; a caller that has more plans anew.
 constexpr std::size_t kMostPlans = 64;
-
-template <class Plane>
-std::vector<Plane> unpack(const py::bytes& plan) {
-  const std::string_view packed = plan;
-  if (packed.empty() || packed.size() % sizeof(Plane) != 0) {
-    throw std::invalid_argument("a plan is packed accel_kv_plane or accel_kv_elements structs");
-  }
-  std::vector<Plane> planes(packed.size() / sizeof(Plane));
-  std::memcpy(planes.data(), packed.data(), packed.size());
-  return planes;
-}
-
-accel::Ref tensors_of(PyObject* cache) {
-  static PyObject* const name = PyUnicode_InternFromString("tensors");
-  return accel::checked(PyObject_GetAttr(cache, name));
-}
-
-void check_tensor(PyObject* tensors, std::size_t at, std::uintptr_t expected,
-                  const char* argument) {
-  std::uintptr_t now = 0;
-  if (tensor_address(PyTuple_GET_ITEM(tensors, static_cast<Py_ssize_t>(at)), &now) &&
-      now == expected) {
-    return;
-  }
-  accel::fail("FreedError", argument, "tensors that still have their memory",
-              "tensor " + std::to_string(at) + " was freed, resized or given other memory",
-              "build a new KVCache after reallocating");
-}
 
 bool fits(const WritePlan::Source& source, const TensorView& view, std::int64_t tokens) {
   if (source.dtype != view.dtype || !view.is_cpu || view.shape[0] != tokens) return false;
@@ -49,19 +24,6 @@ bool fits(const WritePlan::Source& source, const TensorView& view, std::int64_t 
 }
 
 }  // namespace
-
-void Memory::check(PyObject* cache, const char* argument) const {
-  const accel::Ref held = tensors_of(cache);
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    check_tensor(held.get(), i, tensors[i], argument);
-  }
-}
-
-void Memory::check(PyObject* cache, const char* argument,
-                   const std::vector<std::size_t>& which) const {
-  const accel::Ref held = tensors_of(cache);
-  for (const std::size_t i : which) check_tensor(held.get(), i, tensors[i], argument);
-}
 
 numeric::Kind kind_named(const std::string& dtype) {
   numeric::Kind kind;
@@ -74,7 +36,7 @@ numeric::Kind kind_named(const std::string& dtype) {
 std::vector<ElementPlane> unpack_elements(const py::bytes& plan,
                                           const std::vector<std::string>& src_dtypes,
                                           const std::vector<std::string>& dst_dtypes) {
-  const auto packed = unpack<accel_kv_elements>(plan);
+  const auto packed = accel::unpack_plan<accel_kv_elements>(plan);
   if (packed.size() != src_dtypes.size() || packed.size() != dst_dtypes.size()) {
     throw std::invalid_argument("two dtypes for every plane");
   }
@@ -92,7 +54,7 @@ std::unique_ptr<Pair> make_pair(std::int64_t layers, const py::bytes& plan,
                                 const std::string& sharing) {
   auto bound = std::make_shared<Bound>();
   bound->layers = layers;
-  bound->planes = unpack<accel_kv_plane>(plan);
+  bound->planes = accel::unpack_plan<accel_kv_plane>(plan);
   bound->src = src_pointers;
   bound->dst = dst_pointers;
   const auto bases = static_cast<std::size_t>(layers) * bound->planes.size();
@@ -162,7 +124,7 @@ const WritePlan* Writer::find(std::int64_t layer, const TensorView* views, int c
 void Writer::add(py::handle key, py::handle value, const py::bytes& plan,
                  const Targets& targets) {
   auto made = std::make_unique<WritePlan>();
-  made->planes = unpack<accel_kv_plane>(plan);
+  made->planes = accel::unpack_plan<accel_kv_plane>(plan);
   made->targets = targets;
   keep(key, value, std::move(made));
 }

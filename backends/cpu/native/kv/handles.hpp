@@ -1,6 +1,7 @@
 // What is prepared once for a pair of caches, or for writing to one, and looked up on every call.
 #pragma once
 
+#include <accel/cache_memory.hpp>
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
@@ -10,7 +11,6 @@
 #include <vector>
 
 #include "elements.hpp"
-#include "tensor_view.hpp"
 #include "transfer.hpp"
 
 namespace accel_cpu::kv {
@@ -18,20 +18,11 @@ namespace accel_cpu::kv {
 using Addresses = std::vector<std::uintptr_t>;
 using Targets = std::vector<std::pair<std::size_t, std::int64_t>>;  // plane, byte offset
 
-// The addresses that a cache's tensors had when it was made.
-struct Memory {
-  Addresses tensors;
-
-  // Raises FreedError, naming `argument`, when one of cache.tensors is elsewhere now.
-  void check(PyObject* cache, const char* argument) const;
-  void check(PyObject* cache, const char* argument, const std::vector<std::size_t>& which) const;
-};
-
 enum class Sharing { None, Same, Partial };  // accel.kv.overlap.Sharing
 
 struct Pair {
   std::shared_ptr<const Bound> bound;
-  Memory src_memory, dst_memory;
+  accel::CacheMemory src_memory, dst_memory;
   std::int64_t src_units = 0, dst_units = 0, unit_bytes = 0;
   Sharing sharing = Sharing::None;
 };
@@ -76,7 +67,7 @@ class Writer {
  public:
   // nullptr when there is none, or when the tensors or the layer are not right: accel.kv.write then
   // finds the words for it.
-  const WritePlan* find(std::int64_t layer, const TensorView* views, int count,
+  const WritePlan* find(std::int64_t layer, const accel::TensorView* views, int count,
                         const ScaleForm& form = {}) const;
   void add(pybind11::handle key, pybind11::handle value, const pybind11::bytes& plan,
            const Targets& targets);
@@ -89,9 +80,9 @@ class Writer {
     return heads_[static_cast<std::size_t>(count) == planes_ ? static_cast<std::size_t>(i) : 0];
   }
   void check(PyObject* cache, std::int64_t layer) const;
-  Bound bind(const WritePlan& plan, std::int64_t layer, const TensorView* views, int count) const;
+  Bound bind(const WritePlan& plan, std::int64_t layer, const accel::TensorView* views, int count) const;
   // Whether a source's bounds meet the layer's.
-  bool may_share(std::int64_t layer, const TensorView* views, int count) const;
+  bool may_share(std::int64_t layer, const accel::TensorView* views, int count) const;
 
   std::int64_t slots = 0;
 
@@ -106,7 +97,7 @@ class Writer {
   std::vector<std::int64_t> heads_;  // by plane
   Addresses pointers_;
   std::vector<std::int64_t> spans_;  // by plane: bytes from a layer's base to its end
-  Memory memory_;
+  accel::CacheMemory memory_;
   std::vector<std::vector<std::size_t>> tensors_of_layer_;
   std::vector<std::unique_ptr<WritePlan>> plans_;  // most recent last
 };

@@ -6,6 +6,11 @@
 #include <string>
 
 namespace accel_cpu::kv {
+
+using accel::is_tensor;
+using accel::read_tensor;
+using accel::TensorView;
+
 namespace {
 
 bool is_scale(float x) { return x > 0 && x <= FLT_MAX; }

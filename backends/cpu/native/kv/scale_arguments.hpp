@@ -1,11 +1,12 @@
 // The scale arguments of KV kernels: accel/kv/scales.py for calls that should take no time.
 #pragma once
 
+#include <accel/tensor_view.hpp>
+
 #include <cstdint>
 #include <vector>
 
 #include "elements.hpp"
-#include "tensor_view.hpp"
 
 namespace accel_cpu::kv {
 
@@ -25,7 +26,7 @@ class TokenScale {
 
  private:
   float number_ = 1.0f;
-  TensorView view_;
+  accel::TensorView view_;
   const float* values_ = &number_;
   std::int64_t heads_ = 1;
   bool per_token_ = false, per_head_ = false;

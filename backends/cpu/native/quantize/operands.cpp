@@ -12,7 +12,7 @@
 namespace accel_cpu::quantize {
 namespace {
 
-using kv::TensorView;
+using accel::TensorView;
 
 enum class Element { F32, F16, BF16, E4M3, E5M2, I8, U8, Other };
 
@@ -194,7 +194,7 @@ bool read_operands(const Spec& spec, const Arguments& arguments, bool back, bool
   if (with_offsets == spec.symmetric) return false;
   TensorView views[kOperands];
   for (int w = 0; w < (with_offsets ? kOperands : kOffsets); ++w) {
-    kv::read_tensor(arguments.object[w], names[w], &views[w]);
+    accel::read_tensor(arguments.object[w], names[w], &views[w]);
   }
   problem->spec = spec;
   const bool good = fits(spec, views, arguments, &problem->values);

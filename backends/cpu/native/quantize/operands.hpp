@@ -3,7 +3,7 @@
 
 #include <Python.h>
 
-#include "../kv/tensor_view.hpp"
+#include <accel/tensor_view.hpp>
 #include "problem.hpp"
 
 namespace accel_cpu::quantize {

@@ -8,8 +8,8 @@
 namespace accel_cpu::rope {
 namespace {
 
-using accel_cpu::kv::read_tensor;
-using accel_cpu::kv::TensorView;
+using accel::read_tensor;
+using accel::TensorView;
 
 constexpr std::int64_t kMaxPosition = 2147483647;  // accel.kv.rope.MAX_POSITION
 

@@ -4,6 +4,7 @@
 // was not prepared: accel/kv/rope_arguments.py then has the words, or finds that all is well.
 #pragma once
 
+#include <accel/cache_memory.hpp>
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
@@ -36,7 +37,7 @@ class Rotation {
 // The keys of a cache. Strides in bytes.
 struct KeyCache {
   std::vector<std::uintptr_t> bases;  // of plane 0 of each layer
-  kv::Memory memory;
+  accel::CacheMemory memory;
   numeric::Kind kind = numeric::Kind::F32;
   std::int64_t slots = 0, heads = 0, head_dim = 0, head_stride = 0;
   std::int64_t inner = 1, stride = 0, outer_stride = 0;  // as in Channels

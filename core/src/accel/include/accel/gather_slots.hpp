@@ -1,69 +1,55 @@
-#include "gather.hpp"
+// The slots that a gather by block table reads, with its argument checks: tables on the host.
+#pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
+#include <vector>
 
-namespace accel_cpu::kv {
-namespace {
+#include "index_arguments.hpp"
 
-using accel::fail;
+namespace accel {
 
-std::int64_t at(const TensorView& view, std::int64_t offset) {
+// Source slots of all sequences' tokens, one after another; -1 where the block is negative. The
+// same rules and words as accel.kv.slots.gather_slots, and SlotError when there are more than
+// dst_slots.
+std::vector<std::int64_t> gather_slots(PyObject* block_table, PyObject* seq_lens,
+                                       PyObject* seq_starts, std::int64_t block_size,
+                                       std::int64_t blocks, std::int64_t dst_slots);
+
+namespace detail {
+
+inline std::int64_t index_at(const TensorView& view, std::int64_t offset) {
   return view.is_int64 ? reinterpret_cast<const std::int64_t*>(view.data)[offset]
                        : reinterpret_cast<const std::int32_t*>(view.data)[offset];
 }
 
-std::string shape_text(const TensorView& view) {
-  std::string text = "(";
-  for (int i = 0; i < view.ndim; ++i) {
-    text += (i == 0 ? "" : ", ") + std::to_string(view.shape[i]);
-  }
-  return text + (view.ndim == 1 ? ",)" : ")");
-}
-
-void check_batch(const TensorView& view, const char* argument, std::int64_t batch) {
+inline void check_batch(const TensorView& view, const char* argument, std::int64_t batch) {
   if (view.shape[0] == batch) return;
   fail("ShapeError", argument, std::to_string(batch) + " sequences", std::to_string(view.shape[0]));
 }
 
-}  // namespace
+}  // namespace detail
 
-void read_indices(PyObject* object, const char* argument, int ndim, TensorView* out) {
-  read_tensor(object, argument, out);
-  const auto& names = accel::detail::names();
-  if (!out->is_int32 && !out->is_int64) {
-    fail("DTypeError", argument, "an int32 or int64 tensor",
-         accel::describe(accel::detail::attribute(object, names.dtype).get()));
-  }
-  if (out->ndim != ndim) {
-    fail("ShapeError", argument, ndim == 1 ? "one axis" : std::to_string(ndim) + " axes",
-         shape_text(*out));
-  }
-  if (!out->is_cpu) {
-    fail("DeviceError", argument, "an index tensor on the host",
-         accel::describe(accel::detail::attribute(object, names.device).get()));
-  }
-}
-
-std::vector<std::int64_t> gather_slots(PyObject* block_table, PyObject* seq_lens,
-                                       PyObject* seq_starts, std::int64_t block_size,
-                                       std::int64_t blocks, std::int64_t dst_slots) {
+inline std::vector<std::int64_t> gather_slots(PyObject* block_table, PyObject* seq_lens,
+                                              PyObject* seq_starts, std::int64_t block_size,
+                                              std::int64_t blocks, std::int64_t dst_slots) {
   TensorView table, lens, starts;
-  read_indices(block_table, "block_table", 2, &table);
-  read_indices(seq_lens, "seq_lens", 1, &lens);
+  read_host_indices(block_table, "block_table", 2, &table);
+  read_host_indices(seq_lens, "seq_lens", 1, &lens);
   const bool from_start = seq_starts == Py_None;
-  if (!from_start) read_indices(seq_starts, "seq_starts", 1, &starts);
+  if (!from_start) read_host_indices(seq_starts, "seq_starts", 1, &starts);
   const std::int64_t batch = table.shape[0];
-  check_batch(lens, "seq_lens", batch);
-  if (!from_start) check_batch(starts, "seq_starts", batch);
+  detail::check_batch(lens, "seq_lens", batch);
+  if (!from_start) detail::check_batch(starts, "seq_starts", batch);
 
   const std::int64_t capacity = table.shape[1] * block_size;
   std::int64_t total = 0;
   const auto start_of = [&](std::int64_t i) {
-    return from_start ? 0 : at(starts, i * starts.strides[0]);
+    return from_start ? 0 : detail::index_at(starts, i * starts.strides[0]);
   };
   for (std::int64_t i = 0; i < batch; ++i) {
-    const std::int64_t start = start_of(i), length = at(lens, i * lens.strides[0]);
+    const std::int64_t start = start_of(i), length = detail::index_at(lens, i * lens.strides[0]);
     const auto placed = [i](const std::string& what) {
       return what + " at position " + std::to_string(i);
     };
@@ -88,10 +74,10 @@ std::vector<std::int64_t> gather_slots(PyObject* block_table, PyObject* seq_lens
   std::vector<std::int64_t> slots;
   slots.reserve(static_cast<std::size_t>(total));
   for (std::int64_t i = 0; i < batch; ++i) {
-    const std::int64_t start = start_of(i), end = start + at(lens, i * lens.strides[0]);
+    const std::int64_t start = start_of(i), end = start + detail::index_at(lens, i * lens.strides[0]);
     for (std::int64_t token = start; token < end;) {
       const std::int64_t entry = token / block_size;
-      const std::int64_t block = at(table, i * table.strides[0] + entry * table.strides[1]);
+      const std::int64_t block = detail::index_at(table, i * table.strides[0] + entry * table.strides[1]);
       if (block >= blocks) {
         fail("SlotError", "block_table", "blocks below " + std::to_string(blocks),
              std::to_string(block) + " at position (" + std::to_string(i) + ", " +
@@ -106,4 +92,4 @@ std::vector<std::int64_t> gather_slots(PyObject* block_table, PyObject* seq_lens
   return slots;
 }
 
-}  // namespace accel_cpu::kv
+}  // namespace accel
