@@ -38,8 +38,14 @@ class KVWork:
         self.rng = rng
 
     def place(self, memory: Memory) -> Place:
-        """The allocator of some memory."""
+        """The allocator of some memory.
+
+        ``host`` is pageable where the device reaches that, as a CPU does. Others need not: there
+        it is the pinned pool's (``test_pageable`` asks what they make of pageable memory).
+        """
         device = self.backend.device
+        if memory == "host" and self.apart and Capability.PINNED in self.backend.capabilities:
+            memory = "pinned"
 
         def allocate(n: int) -> torch.Tensor:
             if memory == "pinned":
@@ -62,6 +68,11 @@ class KVWork:
         return build(
             layout, shape, dtype, self.place(memory), self.rng, form=form, separate=separate
         )
+
+    @property
+    def apart(self) -> bool:
+        """The device's memory is not the host's."""
+        return bool(self.backend.device.type != "cpu")
 
     def settle(self) -> None:
         """Wait until the device is idle."""
