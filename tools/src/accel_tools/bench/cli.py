@@ -21,7 +21,7 @@ __all__ = ["bench"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 UNITS = {"": 0, "k": 10, "m": 20, "g": 30}
-WIDTH = 160
+WIDTH = 180
 DEFAULT_MAX = 1 << 30
 QUICK_MAX = 16 << 20
 DEFAULT_TOKENS = (256, 2048, 8192)
@@ -90,6 +90,12 @@ def _common(command: F) -> F:
             "--seconds",
             type=click.FloatRange(min=0, min_open=True),
             help="Measuring time of a row.",
+        ),
+        click.option(
+            "--torch/--no-torch",
+            "torch_ways",
+            default=True,
+            help="Time how plain torch does the same.  [default: torch]",
         ),
         click.option("--seed", type=int, default=0, show_default=True, help="Of data and slots."),
         click.option(
@@ -251,6 +257,7 @@ def _site(options: dict[str, Any]) -> tuple[Site, int]:
         seed=options["seed"],
         index_on_device=options.get("index") == "device",
         timelines=bool(options.get("png_file")),
+        torch_ways=options.get("torch_ways", True),
     )
     if options["max_bytes"] is not None:
         return site, options["max_bytes"]
