@@ -1,4 +1,4 @@
-"""The commands ``accel bench memcpy``, ``staging``, ``kv`` and ``pipeline``."""
+"""The commands ``accel bench memcpy``, ``calls``, ``staging``, ``kv``, ``pipeline``, ``decode``."""
 
 from __future__ import annotations
 
@@ -116,6 +116,12 @@ def _common(command: F) -> F:
     return command
 
 
+_plot = click.option(
+    "--plot",
+    "plot_file",
+    metavar="FILE",
+    help="Draw each row's share of a plain copy; .png, .svg or .pdf (needs matplotlib).",
+)
 _png = click.option(
     "--png",
     "png_file",
@@ -134,6 +140,7 @@ def bench() -> None:
 
 @bench.command()
 @_common
+@_plot
 def memcpy(**options: Any) -> None:
     """Copies, fills and what a call costs."""
     from .suites import memcpy_suite
@@ -144,7 +151,18 @@ def memcpy(**options: Any) -> None:
 
 @bench.command()
 @_common
+def calls(**options: Any) -> None:
+    """What calls on streams and events cost the host, and the smallest copies."""
+    from .suites import calls_suite
+
+    site, max_bytes = _site(options)
+    _measure("calls", site, list(calls_suite(site, max_bytes)), [], options)
+
+
+@bench.command()
+@_common
 @_png
+@_plot
 def staging(**options: Any) -> None:
     """HostStaging: to the host and back, pageable and pinned."""
     from .suites import staging_suite
@@ -182,6 +200,10 @@ def staging(**options: Any) -> None:
     show_default=True,
     help="Where slots and block mappings lie.",
 )
+@click.option(
+    "--every-pair", is_flag=True, help="Only transfers, between every two layouts of engines."
+)
+@_plot
 def kv(**options: Any) -> None:
     """KV-cache transfers, block copies, writes and gathers."""
     from accel import AccelError
@@ -202,6 +224,7 @@ def kv(**options: Any) -> None:
         tuple(SHAPES[name] for name in dict.fromkeys(names)),
         options["tokens"] or (QUICK_TOKENS if options["quick"] else DEFAULT_TOKENS),
         options["layouts"],
+        options["every_pair"],
     )
     workloads, left_out = kv_suite(site, request, max_bytes)
     _measure("kv", site, workloads, left_out, options)
@@ -241,6 +264,35 @@ def pipeline(**options: Any) -> None:
     run(site, max_bytes, WIDTH, options)
 
 
+@bench.command()
+@_common
+@click.option(
+    "--sizes", metavar="BYTES,...", callback=_sizes, help="Bytes of a layer. Default 8M; quick 1M."
+)
+@click.option(
+    "--compute",
+    "multiples",
+    metavar="X,X,...",
+    default="3.5",
+    show_default=True,
+    callback=_multiples,
+    help="How long a layer's products take: multiples of the time of its copy.",
+)
+@click.option("--layers", type=click.IntRange(2, 1000), help="In a pass. Default 80; quick 8.")
+@click.option(
+    "--ahead", type=click.IntRange(1, 100), default=2, show_default=True, help="Layers prefetched."
+)
+@_png
+def decode(**options: Any) -> None:
+    """An 80-layer loop: copies from the host behind matrix products, and what the host pays."""
+    from .pipeline.decode_command import run
+
+    options["sizes"] = options["sizes"] or ((1 << 20,) if options["quick"] else (8 << 20,))
+    options["layers"] = options["layers"] or (8 if options["quick"] else 80)
+    site, _ = _site(options)
+    run(site, WIDTH, options)
+
+
 def _site(options: dict[str, Any]) -> tuple[Site, int]:
     """The site, and the largest payload in bytes."""
     import accel
@@ -277,6 +329,7 @@ def _measure(
 ) -> None:
     from rich.console import Console
 
+    from .bars import draw_bars
     from .environment import describe
     from .measure import Budget
     from .report import document, print_report
@@ -306,6 +359,8 @@ def _measure(
 
         rows = run_all(chosen, site, budget, progress)
     report = document(kind, describe(site.backend, options["seed"]), rows, left_out)
+    if options.get("plot_file") and not draw_bars(Path(options["plot_file"]), report, rows):
+        click.echo(f"nothing was measured, so {options['plot_file']} was not written", err=True)
     if picture and not draw_row_timelines(Path(picture), report, rows):
         click.echo(f"no row has a timeline, so {picture} was not written", err=True)
     if target == "-":

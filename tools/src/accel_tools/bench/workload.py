@@ -50,7 +50,9 @@ class Case:
     stream: Stream | None = (
         None  #: where ``call`` goes, and the plain copy; the current one if None
     )
-    plain: tuple[str, Callable[[], object]] | None = None  #: in place of the site's plain copy
+    #: In place of the site's plain copy: its name and the call, for each set of buffers; empty
+    #: where nothing is moved that a copy could be compared with.
+    plain: tuple[tuple[str, Callable[[], object]], ...] | None = None
     labels: Mapping[str, str | int] = field(default_factory=dict)  #: what only the data tells
 
 
@@ -112,9 +114,7 @@ def _run(workload: Workload, site: Site, budget: Budget) -> Row:
     contenders = [Contender(call, clock())]
     plains: list[str] = []
     for nbytes in _plain_sizes(workload, case):
-        what, plain = case.plain or site.plain_copy(
-            case.dst, case.src, nbytes, contenders[0].clock, case.stream, sets
-        )
+        what, plain = _plain(cases, site, nbytes, contenders[0].clock)
         plains.append(what)
         contenders.append(Contender(plain, clock()))
     refused: dict[TorchWay, str] = {}
@@ -153,7 +153,7 @@ def _run(workload: Workload, site: Site, budget: Budget) -> Row:
         clock=name,
         seconds=times[0],
         memcpy=compared[0] if compared else None,
-        roofline=compared[-1] if compared else None,
+        roofline=compared[-1] if compared and not case.submission else None,
         host=host,
         device=device,
         sets=sets,
@@ -167,9 +167,19 @@ def _run(workload: Workload, site: Site, budget: Budget) -> Row:
 def _plain_sizes(workload: Workload, case: Case) -> list[int]:
     """The payload; and half of what must be read and written, where that is something else."""
     half = workload.touched // 2
-    if case.plain is not None or half in (0, workload.bytes):
-        return [workload.bytes] if workload.bytes else []
-    return [workload.bytes, half]
+    if case.plain is not None:
+        return [workload.bytes] if case.plain else []
+    return [workload.bytes] if half in (0, workload.bytes) else [workload.bytes, half]
+
+
+def _plain(
+    cases: list[Case], site: Site, nbytes: int, clock: Clock
+) -> tuple[str, Callable[[], object]]:
+    first = cases[0]
+    if first.plain is None:
+        return site.plain_copy(first.dst, first.src, nbytes, clock, first.stream, len(cases))
+    own = [pair for case in cases for pair in case.plain or ()]
+    return own[0][0], in_turns([call for _, call in own])
 
 
 def _apart(
