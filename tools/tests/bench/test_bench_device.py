@@ -298,6 +298,15 @@ def test_a_call_that_does_nothing_is_a_wrong_row(cpu, monkeypatch):
     assert (row.status, row.reason) == (Status.WRONG, "other bytes")
 
 
+def test_no_row_begins_after_the_end(cpu, monkeypatch):
+    now = iter([0.0, 1.0, 2.0, *[9.0] * 50])
+    monkeypatch.setattr("accel_tools.bench.runner.monotonic", lambda: next(now))
+    site = Site(cpu)
+    rows = run_all(list(calls_suite(site, MAX))[:4], site, BUDGET, within=5.0)
+    assert [row.status for row in rows] == [Status.OK] * 2 + [Status.SKIPPED] * 2
+    assert rows[3].reason == "the 5 s of --within are over"
+
+
 # --- pictures --------------------------------------------------------------------------------
 
 

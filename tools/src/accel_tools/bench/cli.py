@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -90,6 +91,12 @@ def _common(command: F) -> F:
             "--seconds",
             type=click.FloatRange(min=0, min_open=True),
             help="Measuring time of a row.",
+        ),
+        click.option(
+            "--within",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="Begin no row later than this.",
         ),
         click.option(
             "--torch/--no-torch",
@@ -357,7 +364,7 @@ def _measure(
         def progress(workload: Workload) -> None:
             status.update(f"{next(counter)}/{total} {workload.name}")
 
-        rows = run_all(chosen, site, budget, progress)
+        rows = run_all(chosen, site, budget, progress, options["within"] or math.inf)
     report = document(kind, describe(site.backend, options["seed"]), rows, left_out)
     if options.get("plot_file") and not draw_bars(Path(options["plot_file"]), report, rows):
         click.echo(f"nothing was measured, so {options['plot_file']} was not written", err=True)

@@ -19,7 +19,7 @@ from .stream_trace import StreamSpan, trace
 if TYPE_CHECKING:
     from accel import Stream
 
-__all__ = ["Case", "TorchWay", "Workload", "run_workload"]
+__all__ = ["Case", "TorchWay", "Workload", "run_workload", "skipped_row"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ def run_workload(workload: Workload, site: Site, budget: Budget, memory: int | N
         site.release()
         status = Status.SKIPPED if _out_of_memory(error) else Status.ERROR
         return _row(workload, site, status, f"{type(error).__name__}: {error}")
+
+
+def skipped_row(workload: Workload, site: Site, reason: str) -> Row:
+    """The row of a workload that was not run."""
+    return _row(workload, site, Status.SKIPPED, reason)
 
 
 def _run(workload: Workload, site: Site, budget: Budget) -> Row:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +53,11 @@ def run(site: Site, width: int, options: dict[str, Any]) -> None:
     Console(stderr=True).print(f"seed {options['seed']}", highlight=False)
     seconds = options["seconds"] or (0.05 if options["quick"] else 1.0)
     rows, left_out = [], []
+    end = time.monotonic() + (options["within"] or math.inf)
     for request in chosen:
+        if time.monotonic() > end:
+            left_out.append(f"{request.name}: the {options['within']:g} s of --within are over")
+            continue
         free = available_memory()
         if free is not None and request.footprint > free // 2:
             left_out.append(f"{request.name}: takes about {request.footprint >> 20} MiB")
