@@ -6,7 +6,9 @@ order) needs the vendor's device.
 
 from __future__ import annotations
 
+import gc
 import types
+import weakref
 from typing import Any
 
 import program_data
@@ -68,6 +70,15 @@ def main(rank: int, size: int, seed: int, report: Any) -> None:
                 raise AssertionError("nothing was raised")
         untagged.barrier()
     untagged.close()
+    with report("what a finished operation held is let go"):
+        # Strided, so that a temporary and the way back from it are among what is held.
+        tensor = torch.ones(6, 4).t()
+        gone = weakref.ref(tensor)
+        work = comm.all_reduce(tensor, async_op=True)
+        work.wait()
+        del tensor, work
+        gc.collect()
+        assert gone() is None
     part = collectives.communicator([0], timeout=30)
     with report("a sub-group"):
         assert part.rank == (0 if rank == 0 else -1)

@@ -67,6 +67,8 @@ class DeviceWork:
         if not self._landed:
             self._landed = True
             self._land()
+            # What is freed now is used again in the order of the stream that has waited.
+            self._land, self._keep = _nothing, ()
 
     def block(self, deadline: Deadline) -> None:
         """Block the host until done."""
