@@ -68,8 +68,9 @@ def _section(report: Report) -> Iterator[str]:
         f" {backend['version']}, torch {environment['torch']}, Python {environment['python']},"
         f" {environment['cpu']}, seed {environment['seed']}"
     )
-    for note in backend["notes"]:
-        yield f"- {note}"
+    for note in (environment["toolkit"], backend["probe"], *backend["notes"]):
+        if note:
+            yield f"- {note}"
     yield ""
     yield from _table(COLUMNS.get(report["bench"], MOVES), report["rows"])
     for note in report["notes"]:
