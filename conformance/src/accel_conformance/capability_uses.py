@@ -72,6 +72,18 @@ def _stream_torch(backend: Backend) -> None:
     assert _is(backend.streams.from_torch(theirs), "from_torch()").handle == stream.handle
 
 
+def _stream_graphs(backend: Backend) -> None:
+    stream, ran = backend.streams.create(), list[int]()
+    with backend.streams.capture(stream) as graph:
+        if Capability.STREAM_CALLBACK in backend.capabilities:
+            stream.add_callback(lambda: ran.append(1))
+        else:
+            ran.append(1)
+    _is(graph, "streams.capture()").replay(stream)
+    stream.synchronize()
+    assert ran == [1], "the graph was replayed, but what it captured did not run once"
+
+
 def _events(backend: Backend) -> None:
     event = _is(backend.events.create(), "events.create()")
     event.record()
@@ -302,6 +314,7 @@ USES: dict[Capability, Callable[[Backend], None]] = {
     Capability.STREAM_CALLBACK: _callback,
     Capability.STREAM_HANDLE: _stream_handle,
     Capability.STREAM_TORCH: _stream_torch,
+    Capability.STREAM_GRAPHS: _stream_graphs,
     Capability.EVENTS: _events,
     Capability.EVENT_TIMING: _timing,
     Capability.EVENT_IPC: _ipc,

@@ -41,6 +41,7 @@ class Capability(str, Enum):
     STREAM_CALLBACK = "streams.callback", "host callbacks run in stream order"
     STREAM_HANDLE = "streams.handle", "a raw stream handle can be handed out and adopted"
     STREAM_TORCH = "streams.torch", "torch stream objects can be handed out and adopted"
+    STREAM_GRAPHS = "streams.graphs", "a stream's work can be captured once and replayed"
 
     EVENTS = "events", "events snapshot at record; waits and queries are exact"
     EVENT_TIMING = "events.timing", "elapsed_time between two timing events, in milliseconds"

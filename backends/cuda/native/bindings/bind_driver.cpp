@@ -25,8 +25,11 @@ py::dict describe_driver() {
   result["library"] = driver().library;
   result["version"] = driver().version;
   py::list missing;
-#define ACCEL_CUDA_MISSING(member, arguments, cuda, hip) \
-  if (driver().member == nullptr) missing.append(#member);
+  const Vendor vendor = driver().vendor;
+#define ACCEL_CUDA_MISSING(member, arguments, cuda, hip)                                \
+  if (driver().member == nullptr && (vendor == Vendor::Cuda ? cuda : hip) != nullptr) { \
+    missing.append(#member);                                                            \
+  }
   ACCEL_CUDA_OPTIONAL_ENTRIES(ACCEL_CUDA_MISSING)
 #undef ACCEL_CUDA_MISSING
   result["missing"] = missing;

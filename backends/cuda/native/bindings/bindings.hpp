@@ -9,6 +9,8 @@ namespace accel_cuda {
 
 void bind_faults(pybind11::module_& module);
 void bind_driver(pybind11::module_& module);
+void bind_events(pybind11::module_& module);
+void bind_streams(pybind11::module_& module);
 
 // torch.device("cuda", index). Imports torch on the first call.
 pybind11::object torch_device(int index);

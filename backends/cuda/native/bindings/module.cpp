@@ -12,6 +12,8 @@ PYBIND11_MODULE(_native, module) {
       "The native part of accel-cuda: driver, streams, events, graphs, pinned memory, copies, KV.";
   accel_cuda::bind_faults(module);
   accel_cuda::bind_driver(module);
+  accel_cuda::bind_events(module);
+  accel_cuda::bind_streams(module);
   accel_cuda::bind_kv(module);
   accel_cuda::bind_quantize(module);
   accel_cuda::bind_rope(module);

@@ -5,9 +5,15 @@ Importing this module imports neither torch nor the native part; the factories d
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import accel
 
 from . import probe
+
+if TYPE_CHECKING:
+    from accel import Backend
+    from accel.providers import Events, Streams
 
 NAME = "cuda"
 
@@ -26,3 +32,21 @@ def accel_backend_info() -> accel.BackendInfo:
 @accel.hookimpl
 def accel_probe() -> accel.Probe:
     return probe.probe()
+
+
+@accel.hookimpl
+def accel_streams(backend: Backend) -> Streams | None:
+    if backend.info.name != NAME:
+        return None
+    from .streams import CudaStreams
+
+    return CudaStreams(backend.device.index)
+
+
+@accel.hookimpl
+def accel_events(backend: Backend) -> Events | None:
+    if backend.info.name != NAME:
+        return None
+    from .events import CudaEvents
+
+    return CudaEvents(backend.device.index)

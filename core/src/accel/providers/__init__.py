@@ -16,13 +16,14 @@ from .kv_rope import KVRope
 from .kv_upload import KVUpload
 from .memcpy import Memcpy, MemoryInfo, MemRef, Operand
 from .pinned import PinnedBuffer, PinnedMemory, PinnedStats
-from .streams import Stream, Streams
+from .streams import Graph, Stream, Streams
 
 __all__ = [
     "Collectives",
     "Communicator",
     "Event",
     "Events",
+    "Graph",
     "KVConvert",
     "KVKernels",
     "KVQuantize",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .events import Event
 
-__all__ = ["Stream", "Streams"]
+__all__ = ["Graph", "Stream", "Streams"]
 
 
 class Stream(Protocol):
@@ -88,6 +88,32 @@ class Stream(Protocol):
     ) -> None: ...
 
 
+class Graph(Protocol):
+    """A stream's work, captured by :meth:`Streams.capture`; usable after its block.
+
+    It holds the operands of the captured calls, and every replay works on the same memory: what is
+    in it when the replay runs, not when it was captured. Slot lists and other arguments in host
+    memory were read at the capture, and are part of it.
+    """
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that was captured."""
+
+    @property
+    def nodes(self) -> int:
+        """How many operations it holds."""
+
+    def replay(self, stream: Stream | None = None) -> None:
+        """Run the captured work on ``stream`` (the current stream if None), after its earlier work.
+
+        Replays of one graph run one after the other, whatever streams they are given to.
+
+        Raises:
+            StateError: the capture has not ended, or it failed.
+        """
+
+
 class Streams(Provider):
     """Creates, adopts and selects streams. Capabilities: ``STREAM*``."""
 
@@ -136,6 +162,26 @@ class Streams(Provider):
     def from_torch(self, stream: Any) -> Stream:
         """Adopt a torch stream object; both names then mean the same queue."""
         raise self.unsupported(Capability.STREAM_TORCH)
+
+    def capture(self, stream: Stream) -> AbstractContextManager[Graph]:
+        """``with streams.capture(s) as graph:`` records what ``s`` is given.
+
+        Nothing runs at once. Inside, ``s`` is the current stream. Any calls of the contract that
+        give work to ``s``, to streams that wait for it, and to torch on these, become part of the
+        graph, provided that ``s`` waits for those streams again before the block ends. Calls that
+        make the host wait or ask (synchronize, query, blocking copies, copies of pageable memory)
+        are refused. An exception that leaves the block ends the capture and throws it away.
+
+        Streams of a backend that has this also have ``capturing``: true while what they are given
+        goes into a graph, of accel's or of the framework's own making.
+
+        Args:
+            stream: a created stream; the default stream cannot be captured.
+
+        Raises:
+            StateError: a call inside cannot be captured, or a stream was not waited for.
+        """
+        raise self.unsupported(Capability.STREAM_GRAPHS)
 
     def synchronize(self) -> None:
         """Block until every stream of the device that accel knows of is idle."""
