@@ -92,7 +92,7 @@ def _default_split(tokens: int, channels: int) -> tuple[int, int]:
     chunks = -(-tokens // 2048)
     longest = -(-tokens // chunks)
     rows = -(-channels // LANES)
-    return chunks, max(1, rows * longest // (2048 if longest <= 1024 else 4096))
+    return chunks, max(1, rows * longest // (1024 if longest <= 1024 else 4096))
 
 
 def _blocks(shape: tuple[int, ...], chunks: int, groups: int) -> list[tuple[int, slice, slice]]:

@@ -25,11 +25,11 @@ extents = st.tuples(st.integers(1, 5), st.integers(1, 9000), st.integers(1, 3000
 
 def test_split_in_numbers() -> None:
     """Worked out by hand from docs/kv-codec.md."""
-    assert (Split.choose(2, 256, 1024).chunks, Split.choose(2, 256, 1024).groups) == (1, 4)
+    assert (Split.choose(2, 256, 1024).chunks, Split.choose(2, 256, 1024).groups) == (1, 8)
     assert (Split.choose(1, 2048, 1024).chunks, Split.choose(1, 2048, 1024).groups) == (1, 16)
     assert (Split.choose(1, 2049, 64).chunks, Split.choose(1, 2049, 64).groups) == (2, 1)
     assert (Split.choose(1, 5000, 33).chunks, Split.choose(1, 5000, 33).groups) == (3, 1)
-    assert Split.choose(4, 256, 1024).streams == 16
+    assert Split.choose(4, 256, 1024).streams == 32
     assert Split.choose(3, 0, 5).streams == 0
     place = Split.choose(1, 5000, 33).place(1)
     assert (place.token, place.tokens, place.row, place.rows, place.lanes) == (1667, 1667, 0, 2, 32)
@@ -109,7 +109,7 @@ def test_what_is_built_is_parsed(shape: tuple[int, int, int], bins: int) -> None
 @given(st.data())
 def test_changes_in_front_of_the_streams_are_refused(data: st.DataObject) -> None:
     sound = some_container(Split.choose(2, 256, 1024))
-    payload = 64 + 8 * 8
+    payload = 64 + 8 * 16
     at = data.draw(st.integers(0, payload - 1))
     changed = bytearray(sound)
     changed[at] ^= data.draw(st.integers(1, 255))

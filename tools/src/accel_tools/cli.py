@@ -11,6 +11,11 @@ __all__ = ["main"]
 #: Subcommand: module, attribute, and the line that ``accel --help`` shows without importing it.
 COMMANDS = {
     "bench": ("accel_tools.bench.cli", "bench", "Measure memcpy and KV transfer of a backend."),
+    "build-kernels": (
+        "accel_tools.kernel_building",
+        "build_kernels",
+        "Compile the kernels of backends ahead of time.",
+    ),
     "doctor": ("accel_tools.doctor", "doctor", "Say what is installed, what is wrong, the cure."),
     "list": ("accel_tools.listing", "list_backends", "List the installed backends."),
 }

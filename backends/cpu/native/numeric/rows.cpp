@@ -34,16 +34,4 @@ bool use_rows(const char* name) {
   return false;
 }
 
-bool kind_from_name(const char* name, Kind* kind) {
-  static constexpr const char* kNames[kKinds] = {"float32",       "float16",     "bfloat16",
-                                                 "float8_e4m3fn", "float8_e5m2", "int8"};
-  for (int i = 0; i < kKinds; ++i) {
-    if (std::strcmp(name, kNames[i]) == 0) {
-      *kind = static_cast<Kind>(i);
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace accel_cpu::numeric

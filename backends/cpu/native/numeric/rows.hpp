@@ -4,22 +4,19 @@
 // Drivers stage rows through a buffer of up to kTile floats: load, compute, store.
 #pragma once
 
+#include <accel/number_kind.hpp>
+
 #include <cstddef>
 #include <cstdint>
 
 namespace accel_cpu::numeric {
 
-enum class Kind : int { F32, F16, BF16, E4M3, E5M2, I8 };
-constexpr int kKinds = 6;
+using Kind = accel::NumberKind;
+using accel::kind_from_name;
+using accel::size_of;
+constexpr int kKinds = accel::kNumberKinds;
 
 constexpr std::size_t kTile = 512;
-
-constexpr std::size_t size_of(Kind kind) {
-  return kind == Kind::F32 ? 4 : kind == Kind::F16 || kind == Kind::BF16 ? 2 : 1;
-}
-
-// From torch's name without the prefix: "bfloat16". False when it is none of the kinds.
-bool kind_from_name(const char* name, Kind* kind);
 
 struct RowKernels {
   const char* name;  // "avx512", "avx2", "portable"

@@ -3,38 +3,6 @@
 #include <algorithm>
 
 namespace accel_cpu::quantize {
-namespace {
-
-bool joins(const Dim& outside, const Dim& inside) {
-  for (int w = 0; w < kOperands; ++w) {
-    if (outside.step[w] != inside.extent * inside.step[w]) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
-std::int64_t Problem::outer_count() const {
-  std::int64_t count = 1;
-  for (const Dim& dim : outer) count *= dim.extent;
-  return count;
-}
-
-std::vector<Dim> merged(const std::vector<Dim>& outer) {
-  std::vector<Dim> kept;
-  kept.reserve(outer.size());
-  for (const Dim& dim : outer) {
-    if (dim.extent == 1) continue;
-    if (!kept.empty() && joins(kept.back(), dim)) {
-      const std::int64_t extent = kept.back().extent * dim.extent;
-      kept.back() = dim;
-      kept.back().extent = extent;
-    } else {
-      kept.push_back(dim);
-    }
-  }
-  return kept;
-}
 
 Walk::Walk(const std::vector<Dim>& dims, char* const (&base)[kOperands], std::int64_t start)
     : dims_(dims), index_(dims.size()) {

@@ -8,7 +8,8 @@ import torch
 import accel
 from accel.errors import DTypeError, FreedError
 from accel.kv import KVCache
-from accel_cpu import _native, kv_prepared
+from accel.native_kernels import prepared
+from accel_cpu import _native
 from accel_cpu import kv as kv_module
 
 SIZES = {"blocks": 4, "block_size": 4, "heads": 2, "head_dim": 8, "dtype": torch.bfloat16}
@@ -24,7 +25,7 @@ def cache(layout="vllm_nhd", layers=2):
 
 
 def test_prepared_pairs_and_writers_are_bounded(kernels, monkeypatch):
-    monkeypatch.setattr(kv_prepared, "_MOST", 5)
+    monkeypatch.setattr(prepared, "_MOST", 5)
     a, slot = cache(), torch.tensor([0])
     rows = torch.zeros(1, 16, dtype=torch.bfloat16)
     caches = [cache() for _ in range(8)]

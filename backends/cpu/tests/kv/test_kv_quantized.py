@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from accel.errors import ArgumentError
 from accel.kv import KVCache
-from accel_cpu import _native, kv_conversions
+from accel.native_kernels import conversions
+from accel_cpu import _native
 
 VALUES = [torch.float16, torch.bfloat16, torch.float32]
 CODES = [torch.float8_e4m3fn, torch.float8_e5m2, torch.int8]
@@ -164,7 +165,7 @@ def test_known_shapes_enter_native_code_at_once(monkeypatch, table):
         def no_plan(*_: object) -> None:
             raise AssertionError("planned again")
 
-        monkeypatch.setattr(kv_conversions, "plan_quantized_write", no_plan)
+        monkeypatch.setattr(conversions, "plan_quantized_write", no_plan)
         for scale in scales:
             kernels.write(cache, 0, key, key, torch.arange(6), key_scale=scale, value_scale=scale)
         kernels.write(cache, 0, key[:2], key[:2], torch.arange(2), key_scale=0.5, value_scale=0.5)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import accel
 from accel.errors import ArgumentError, DTypeError, OverlapError, SlotError
 from accel.kv import KVCache, LinearScaling, Llama3Scaling, Rope, YarnScaling
+from accel.native_kernels import rope as rope_module
 from accel_cpu import _native
-from accel_cpu import rope as rope_module
 from accel_cpu.kv import CpuKVKernels
 from accel_cpu.reference.rope import _round
 

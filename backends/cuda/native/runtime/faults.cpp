@@ -6,6 +6,8 @@
 #include <atomic>
 #include <string>
 
+#include "kv/codec/findings.hpp"
+
 namespace accel_cuda {
 namespace {
 
@@ -40,8 +42,7 @@ void set_error(const AccelFaultRecord& record) {
       case ACCEL_FAULT_POSITION:
         accel::fail("ArgumentError", where, "positions from 0 to below " + limit, given, cure);
       case ACCEL_FAULT_CODEC:
-        accel::fail("CodecError", where, "an undamaged stream",
-                    "a stream that is damaged in lane " + index, "fetch or encode it again");
+        coding::raise_finding(coding::finding_of(record));
       case ACCEL_FAULT_LENGTH:
         accel::fail("ArgumentError", where, "lengths up to " + limit, given, cure);
       default:

@@ -44,7 +44,7 @@ SEED_HEADER, SEED_DIRECTORY, SEED_MODEL, SEED_STREAM = 1, 2, 3, 16
 
 _CHUNK_TOKENS = 2048
 _SHORT_CHUNK = 1024
-_LANE_SHORT, _LANE_LONG = 2048, 4096
+_LANE_SHORT, _LANE_LONG = 1024, 4096
 _MASK = 0xFFFFFFFF
 _DAMAGED = "fetch or encode it again: it was changed after it was encoded"
 

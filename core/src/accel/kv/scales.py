@@ -39,7 +39,7 @@ def token_scales(
     ``[tokens, heads]``.
 
     Args:
-        device: where a tensor must be; a number becomes a tensor there.
+        device: where a tensor must be; a number becomes a tensor on the host.
 
     Raises:
         DTypeError, ShapeError, DeviceError, FreedError: no such scale.
@@ -66,7 +66,7 @@ def cache_scales(
 
     Args:
         heads: of each plane. Scales by head need planes of as many heads.
-        device: where a tensor must be; a number becomes a tensor there.
+        device: where a tensor must be; a number becomes a tensor on the host.
 
     Raises:
         DTypeError, ShapeError, DeviceError, FreedError: no such scale.
@@ -109,7 +109,7 @@ def check_scales(argument: str, scales: Scales, rows: torch.Tensor | None = None
 
 
 def _tensor(argument: str, scale: object, device: torch.device) -> torch.Tensor:
-    """``scale`` as a float32 tensor on ``device``; a number is checked."""
+    """``scale`` as a float32 tensor: the caller's, on ``device``, or of a number, which is checked."""
     import torch
 
     if isinstance(scale, torch.Tensor):
@@ -131,4 +131,4 @@ def _tensor(argument: str, scale: object, device: torch.device) -> torch.Tensor:
     number = torch.tensor(given, dtype=torch.float64).float()
     if not torch.isfinite(number) or not number > 0:
         raise ArgumentError(argument, "a float32 number that is finite and above 0", scale, _CURE)
-    return number.to(device)
+    return number

@@ -13,7 +13,7 @@
 #define ACCEL_FAULT_SLOT 1       /* `index`, entry `position` of a slot list, not below `limit` */
 #define ACCEL_FAULT_BLOCK 2      /* the same of a block list or table */
 #define ACCEL_FAULT_POSITION 3   /* a token position that the rotation table does not have */
-#define ACCEL_FAULT_CODEC 4      /* an encoded stream that is damaged: lane `index` */
+#define ACCEL_FAULT_CODEC 4      /* a finding of the entropy coder, see coding_findings.h */
 #define ACCEL_FAULT_LENGTH 5     /* a sequence length that its block table does not hold */
 
 /* Which argument the fault is in. */

@@ -30,7 +30,7 @@ enum {
   ACCEL_CODEC_ENTRY_BYTES = 8,     /* of the directory, per stream */
   ACCEL_CODEC_CHUNK_TOKENS = 2048, /* a stream holds at most so many tokens */
   ACCEL_CODEC_SHORT_CHUNK = 1024,  /* up to here lanes are SHORT symbols long, above LONG */
-  ACCEL_CODEC_LANE_SHORT = 2048,
+  ACCEL_CODEC_LANE_SHORT = 1024,
   ACCEL_CODEC_LANE_LONG = 4096,
   ACCEL_CODEC_SEED_HEADER = 1, /* seeds of the checks */
   ACCEL_CODEC_SEED_DIRECTORY = 2,

@@ -1,0 +1,272 @@
+/* Encoding: streams into memory of their own (a block each), then all of them into the container. */
+#include "coding_tables.h"
+
+enum { CODING_TOKENS_AHEAD = 16 };
+
+/* 1 / f with an error of some units in the last place. */
+ACCEL_DEVICE accel_u32 coding_reciprocal_bits(accel_u32 f) {
+  union {
+    float value;
+    accel_u32 bits;
+  } r;
+#if defined(__CUDA_ARCH__)
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r.value) : "f"((float)f));
+#else
+  r.value = 1.0f / (float)f;
+#endif
+  return r.bits;
+}
+
+struct coding_divisor {
+  accel_u32 start, frequency;
+  accel_u32 factor, shift; /* x * factor >> (32 + shift) is x / frequency or one less */
+  accel_u32 correction;
+};
+
+/* The quotient stays below 2^18, so that four units in the last place of 24 bits make it one too
+ * small at most; `factor` is the reciprocal less these, scaled to have its highest bit set. */
+ACCEL_DEVICE coding_divisor coding_divisor_of(accel_u32 pair) {
+  coding_divisor d;
+  d.start = pair & 0xFFFF;
+  d.frequency = pair >> 16;
+  const accel_u32 bits = coding_reciprocal_bits(d.frequency) - 3;
+  d.factor = bits << 8 | 0x80000000u;
+  d.shift = (126 - (bits >> 23)) & 31;
+  d.correction = ACCEL_CODEC_SCALE - d.frequency;
+  return d;
+}
+
+/* What one lane codes. */
+struct coding_encoder {
+  accel_u32 x;
+  accel_u32 given; /* words, by all lanes */
+  accel_u16* end;  /* they go below it; null: nowhere */
+};
+
+ACCEL_DEVICE void coding_encode_step(coding_encoder& e, accel_u32 pair) {
+  const coding_divisor d = coding_divisor_of(pair);
+  const bool full = accel_codec_is_full(e.x, d.frequency) != 0;
+  const accel_u32 all = accel_ballot(full);
+  if (full) {
+    if (e.end != nullptr) {
+      e.end[-(accel_i64)(e.given + accel_popc(all >> accel_lane()))] = (accel_u16)e.x;
+    }
+    e.x >>= 16;
+  }
+  e.given += accel_popc(all);
+  const accel_u32 q = accel_mul_high(e.x, d.factor) >> d.shift;
+  const accel_u32 r = e.x - q * d.frequency;
+  e.x = (q << ACCEL_CODEC_SCALE_BITS) + r + d.start + (r >= d.frequency ? d.correction : 0);
+}
+
+/* One row of a stream, from the last token to the first. True if some symbol of this lane cannot be
+ * encoded; another is then taken for it. */
+ACCEL_DEVICE bool coding_encode_row(coding_encoder& e, const accel_u32* pairs, accel_u32 bins,
+                                    const accel_u8* from, accel_i64 stride, accel_u32 tokens,
+                                    bool active) {
+  enum { kAhead = CODING_TOKENS_AHEAD };
+  const accel_u32* const mine = pairs + accel_lane();
+  accel_u32 next[kAhead];
+  bool wrong = false;
+  from += (accel_i64)(tokens - 1) * stride; /* a lane that is not active reads nothing */
+  ACCEL_UNROLL
+  for (accel_u32 k = 0; k < kAhead; ++k) {
+    next[k] = active && k < tokens ? from[-(accel_i64)k * stride] : 0;
+  }
+  for (accel_u32 left = tokens; left != 0;) {
+    accel_u32 pair[kAhead];
+    ACCEL_UNROLL
+    for (accel_u32 k = 0; k < kAhead; ++k) {
+      const bool outside = next[k] >= bins;
+      pair[k] = mine[(outside ? bins - 1 : next[k]) * CODING_PITCH];
+      wrong |= k < left && (outside || pair[k] >> 16 == 0);
+    }
+    from -= kAhead * stride;
+    const accel_u32 now = accel_min(left, (accel_u32)kAhead);
+    left -= now;
+    ACCEL_UNROLL
+    for (accel_u32 k = 0; k < kAhead; ++k) {
+      next[k] = active && k < left ? from[-(accel_i64)k * stride] : 0;
+    }
+    if (now == kAhead) {
+      ACCEL_UNROLL
+      for (accel_u32 k = 0; k < kAhead; ++k) coding_encode_step(e, pair[k]);
+    } else {
+      ACCEL_UNROLL
+      for (accel_u32 k = 0; k < kAhead; ++k) {
+        if (k < now) coding_encode_step(e, pair[k]);
+      }
+    }
+  }
+  return wrong;
+}
+
+/* Reports the symbols of a lane's channel that cannot be encoded: rare, so it reads them again. */
+ACCEL_DEVICE void coding_report_symbols(const coding_encode_args& args,
+                                        const accel_codec_stream& place, const coding_row& row,
+                                        accel_u64 channel, const accel_u8* from) {
+  const accel_u16* const model = row.model + (accel_u64)accel_lane() * (args.bins + 1);
+  for (accel_u64 t = 0; t < place.tokens; ++t) {
+    const accel_u32 symbol = from[(accel_i64)t * args.symbols.token_stride];
+    const accel_u64 where =
+        (place.layer * args.split.tokens + place.token + t) * args.split.channels + channel;
+    if (symbol >= args.bins) {
+      coding_report(args.state, CODING_FOUND_OUTSIDE, where);
+    } else if (model[symbol] == model[symbol + 1]) {
+      coding_report(args.state, CODING_FOUND_NO_FREQUENCY, where);
+    }
+  }
+}
+
+/* Group 0 codes a row; if there is room for two tables, the others build the next one meanwhile. */
+ACCEL_KERNEL_BOUNDS(256, 1, coding_encode, coding_encode_args, args) {
+  ACCEL_DYNAMIC_SHARED(accel_u32, tables);
+  ACCEL_SHARED accel_u32 partial[32];
+  const accel_u64 index = accel_block_x();
+  const accel_codec_stream place = accel_codec_stream_at(&args.split, args.first + index);
+  const accel_u32 size = CODING_PAIRS_WORDS(args.bins);
+  const bool look = args.look != 0 && place.token == 0;
+  accel_u32 sum = 0;
+  const auto row_at = [&](accel_u64 r) {
+    return coding_row_at(args.model, args.bins, args.split.channels, place.layer, place.row + r);
+  };
+  const auto build = [&](accel_u64 r, accel_u32 thread, accel_u32 threads) {
+    accel_u32* const pairs = tables + (args.twice ? (r & 1) * size : 0);
+    if (look) {
+      coding_build_pairs<true>(pairs, row_at(r), args.bins, thread, threads, args.state, &sum);
+    } else {
+      coding_build_pairs<false>(pairs, row_at(r), args.bins, thread, threads, args.state, &sum);
+    }
+  };
+  coding_encoder e;
+  e.x = ACCEL_CODEC_STATE_LOW;
+  e.given = 0;
+  e.end = args.dry ? nullptr : accel_pointer<accel_u16>(args.words) + (index + 1) * args.stride;
+  for (accel_u64 r = place.rows; r-- > 0;) {
+    if (!args.twice || r + 1 == place.rows) build(r, accel_thread(), accel_threads());
+    accel_sync_threads();
+    if (accel_group() == 0) {
+      const coding_row row = row_at(r);
+      const accel_u64 channel = (place.row + r) * ACCEL_CODEC_LANES + accel_lane();
+      const accel_u8* const from = accel_pointer<const accel_u8>(
+          args.symbols.data + (accel_u64)((accel_i64)place.layer * args.symbols.layer_stride +
+                                          (accel_i64)place.token * args.symbols.token_stride +
+                                          (accel_i64)channel * args.symbols.channel_stride));
+      const accel_u32* const pairs = tables + (args.twice ? (r & 1) * size : 0);
+      const bool active = accel_lane() < row.lanes;
+      const bool wrong =
+          coding_encode_row(e, pairs, args.bins, from, args.symbols.token_stride,
+                            (accel_u32)place.tokens, active);
+      if (wrong && active && args.look) coding_report_symbols(args, place, row, channel, from);
+    } else if (args.twice && r != 0) {
+      build(r - 1, accel_thread() - 32, accel_threads() - 32);
+    }
+    accel_sync_threads();
+  }
+  sum = coding_block_sum(sum, partial);
+  if (accel_thread() == 0 && look) {
+    accel_atomic_add(&coding_state_of(args.state)->model_sum, sum);
+  }
+  if (accel_group() == 0 && !args.dry) {
+    accel_pointer<accel_u32>(args.states)[index * 32 + accel_lane()] = e.x;
+    if (accel_lane() == 0) {
+      accel_u32* const sizes = accel_pointer<accel_u32>(args.sizes) + index * 2;
+      sizes[0] = (accel_u32)(place.lanes + (e.given + 1) / 2);
+      sizes[1] = e.given;
+    }
+  }
+}
+
+/* Header and result, once all streams are in place. One thread. */
+ACCEL_DEVICE void coding_finish(const coding_encode_args& args, accel_u64 key) {
+  const coding_state* const state = coding_state_of(args.state);
+  coding_result* const result = accel_pointer<coding_result>(args.result);
+  const accel_codec_split& s = args.split;
+  const accel_u64 bytes =
+      ACCEL_CODEC_HEADER_BYTES + s.streams * ACCEL_CODEC_ENTRY_BYTES + state->units * 4;
+  result->key = key;
+  result->bytes = bytes;
+  result->value = 0;
+  if (key == CODING_NO_FINDING) {
+    const accel_u32 words[15] = {
+        0x43564B41u, /* AKVC */
+        ACCEL_CODEC_VERSION | ACCEL_CODEC_SCALE_BITS << 16 | ACCEL_CODEC_LANES << 24,
+        args.bins, state->model_sum,
+        (accel_u32)s.layers, (accel_u32)(s.layers >> 32),
+        (accel_u32)s.tokens, (accel_u32)(s.tokens >> 32),
+        (accel_u32)s.channels, (accel_u32)(s.channels >> 32),
+        (accel_u32)s.chunks, (accel_u32)s.groups,
+        (accel_u32)bytes, (accel_u32)(bytes >> 32),
+        state->directory_sum,
+    };
+    accel_u32 check = 0;
+    for (accel_u32 i = 0; i < 15; ++i) {
+      check += accel_codec_mix(words[i], i, ACCEL_CODEC_SEED_HEADER);
+      coding_store_unit(args.out + i * 4, words[i]);
+    }
+    coding_store_unit(args.out + 60, check);
+  } else if (CODING_KEY_KIND(key) != CODING_FOUND_MODEL) {
+    const accel_u64 where = CODING_KEY_WHERE(key);
+    const accel_u64 row = where / s.channels;
+    const accel_i64 at = (accel_i64)(row / s.tokens) * args.symbols.layer_stride +
+                         (accel_i64)(row % s.tokens) * args.symbols.token_stride +
+                         (accel_i64)(where % s.channels) * args.symbols.channel_stride;
+    result->value = *accel_pointer<const accel_u8>(args.symbols.data + (accel_u64)at);
+  }
+  accel_fence_system();
+}
+
+/* A block a stream: where it goes is the sum of those before. Nothing is written after a finding. */
+ACCEL_KERNEL_BOUNDS(256, 4, coding_assemble, coding_encode_args, args) {
+  ACCEL_SHARED accel_u32 partial[32];
+  ACCEL_SHARED accel_u32 word;
+  coding_state* const state = coding_state_of(args.state);
+  const accel_u64 key = coding_first_finding(args.state);
+  const accel_u64 index = accel_block_x();
+  if (key == CODING_NO_FINDING && index < args.count) {
+    const accel_u32* const sizes = accel_pointer<const accel_u32>(args.sizes);
+    accel_u32 before = 0; /* all streams have less than 2^32 units */
+    for (accel_u64 i = accel_thread(); i < index; i += accel_threads()) before += sizes[i * 2];
+    before = coding_block_sum(before, partial);
+    if (accel_thread() == 0) word = before;
+    accel_sync_threads();
+    const accel_u64 begin = state->units + word;
+    const accel_u32 units = sizes[index * 2], words = sizes[index * 2 + 1];
+    const accel_u64 stream = args.first + index;
+    const accel_codec_stream place = accel_codec_stream_at(&args.split, stream);
+    const accel_u32 lanes = (accel_u32)place.lanes;
+    const accel_u32* const states = accel_pointer<const accel_u32>(args.states) + index * 32;
+    const accel_u16* const from =
+        accel_pointer<const accel_u16>(args.words) + (index + 1) * args.stride - words;
+    const accel_u64 directory = args.out + ACCEL_CODEC_HEADER_BYTES;
+    const accel_u64 to =
+        directory + args.split.streams * ACCEL_CODEC_ENTRY_BYTES + begin * 4;
+    const accel_u32 seed = (accel_u32)(ACCEL_CODEC_SEED_STREAM + stream);
+    accel_u32 check = 0;
+    for (accel_u32 u = accel_thread(); u < units; u += accel_threads()) {
+      accel_u32 v;
+      if (u < lanes) {
+        v = states[u];
+      } else {
+        const accel_u32 w = (u - lanes) * 2;
+        v = from[w] | (w + 1 < words ? (accel_u32)from[w + 1] << 16 : 0);
+      }
+      coding_store_unit(to + (accel_u64)u * 4, v);
+      check += accel_codec_mix(v, u, seed);
+    }
+    check = coding_block_sum(check, partial);
+    if (accel_thread() == 0) {
+      coding_store_unit(directory + stream * 8, (accel_u32)begin);
+      coding_store_unit(directory + stream * 8 + 4, check);
+      const accel_u32 i = (accel_u32)(stream * 2);
+      accel_atomic_add(&state->directory_sum,
+                       accel_codec_mix((accel_u32)begin, i, ACCEL_CODEC_SEED_DIRECTORY) +
+                           accel_codec_mix(check, i + 1, ACCEL_CODEC_SEED_DIRECTORY));
+      if (index + 1 == args.count) state->next_units = begin + units;
+    }
+  }
+  if (!coding_is_last_block(args.state, &word) || accel_thread() != 0) return;
+  state->done = 0;
+  state->units = state->next_units;
+  if (args.last) coding_finish(args, key);
+}

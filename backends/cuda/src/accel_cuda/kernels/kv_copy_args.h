@@ -1,0 +1,74 @@
+/* What the strided-copy kernels of kv_copy.cu take: one struct by value, filled by native/kv/copy.
+ *
+ * Plain C: the host includes it as it stands. All strides are in bytes, all pointers
+ * 64-bit. A launch copies `units` units; unit i is index src[i] of one list and dst[i] of the other.
+ * Planes that have the same strides are one kind: its bases (one pair of addresses for every layer
+ * and plane) are copied alike, and each is cut into the same number of tiles.
+ */
+#ifndef ACCEL_KV_COPY_ARGS_H
+#define ACCEL_KV_COPY_ARGS_H
+
+#include "divisor.h"
+
+enum {
+  ACCEL_COPY_KINDS = 2,
+  ACCEL_COPY_DIMS = 8,
+  ACCEL_COPY_ARGS_BYTES = 4096, /* what every device takes as arguments of a launch */
+  ACCEL_COPY_WORDS = 393,       /* 8-byte words left beside the rest of the struct */
+  /* How kv_copy.cu is launched. */
+  ACCEL_COPY_THREADS = 256,
+  ACCEL_COPY_LOADS = 4 /* vectors under way at once by one thread */
+};
+
+/* Where units start on one side: accel_kv_paging with its division prepared. */
+typedef struct accel_copy_side {
+  accel_quotient block; /* units in a block */
+  long long block_stride, slot_stride;
+} accel_copy_side;
+
+/* Planes of the same strides.
+ *
+ * Rows: a unit is `runs` runs, whose places are the index in `size` times the strides, innermost
+ * last. A run is `vectors` vectors of `width` bytes, of which the first is short by `lead` bytes
+ * and the last ends at run_bytes.
+ * Turned: the last two of `size` are counted in squares of 16 bytes by 16 bytes, of elements of
+ * `width` bytes: along `turn_src` elements are neighbours in the source, along `turn_dst` in the
+ * destination. There `vectors` is the number of squares side by side along the source that
+ * neighbouring threads take.
+ */
+typedef struct accel_copy_kind {
+  accel_copy_side src, dst;
+  long long src_stride[ACCEL_COPY_DIMS], dst_stride[ACCEL_COPY_DIMS];
+  accel_quotient size[ACCEL_COPY_DIMS];
+  accel_quotient vectors, runs;
+  accel_quotient split; /* a base's tiles, or with `bases_inner` the bases */
+  long long turn_src, turn_dst; /* destination stride along turn_src; source stride along turn_dst */
+  unsigned run_bytes, ndim, width, lead;
+  unsigned bases, first_base, bases_inner, spare;
+  unsigned total;      /* vectors, or squares, of a base */
+  unsigned first_tile; /* tiles of the kinds before */
+} accel_copy_kind;
+
+enum { ACCEL_COPY_COUNTED = 0, ACCEL_COPY_INT32 = 1, ACCEL_COPY_INT64 = 2, ACCEL_COPY_HERE = 3 };
+
+/* The indices of one side. */
+typedef struct accel_copy_list {
+  unsigned long long data; /* device address; ACCEL_COPY_HERE: index of an int32 in `words` */
+  long long stride;        /* elements */
+  long long bound;         /* an index must be below it; others are skipped and reported */
+  unsigned form;           /* ACCEL_COPY_... */
+  unsigned argument;       /* ACCEL_FAULT_ARG_... of a report */
+} accel_copy_list;
+
+typedef struct accel_copy_args {
+  accel_copy_kind kind[ACCEL_COPY_KINDS];
+  accel_copy_list src, dst;
+  unsigned long long table; /* device address of the pairs of bases; 0: they lead `words` */
+  unsigned long long fault; /* where an index out of range is reported; 0: nowhere */
+  unsigned long long count; /* device address of the number of units, at most `units`; 0: as given */
+  unsigned units, tiles, kinds;
+  unsigned fault_kind; /* ACCEL_FAULT_... of a report */
+  unsigned long long words[ACCEL_COPY_WORDS]; /* pairs of bases, then indices */
+} accel_copy_args;
+
+#endif /* ACCEL_KV_COPY_ARGS_H */

@@ -1,0 +1,42 @@
+"""The host shim for tests of kernels: ``shim("file.cu").launch("kernel", args, ...)``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def _harness():
+    """Loaded by path: the tests are no package."""
+    name = "accel_cuda_shim_harness"
+    if name not in sys.modules:
+        path = Path(__file__).with_name("shim") / "harness.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def harness():
+    """The module: KernelFault, ShimBuilder."""
+    return _harness()
+
+
+@pytest.fixture(scope="session")
+def shim(harness, tmp_path_factory):
+    """``shim(source, defines=None, flags=())``: the library of a kernel file, compiled once."""
+    if harness.compiler() is None and os.environ.get("ACCEL_SHIM_TARGET") != "gpu":
+        pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = os.environ.get("ACCEL_SHIM_BUILD") or shared / "kernel_shim"
+    builder = harness.ShimBuilder(Path(folder))
+    print(f"seed {builder.seed}: ACCEL_SHIM_SEED={builder.seed} repeats it")
+    return builder.library
