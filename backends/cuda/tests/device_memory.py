@@ -38,7 +38,9 @@ class FakeMemory:
 
     def put(self, data: np.ndarray[Any, Any], device: int = 0, owner: Any = None) -> MemRef:
         """A copy of the bytes."""
-        ref = MemRef(self.raw(data.nbytes, device), data.nbytes, torch.device("cuda", device), owner)
+        ref = MemRef(
+            self.raw(data.nbytes, device), data.nbytes, torch.device("cuda", device), owner
+        )
         contents(ref)[:] = data.view(np.uint8).reshape(-1)
         return ref
 

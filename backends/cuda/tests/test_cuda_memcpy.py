@@ -103,7 +103,9 @@ def pinned(pool: Any, data: np.ndarray[Any, Any]) -> Any:
 
 @pytest.mark.parametrize("how", ["copy", "copy_async"])
 @pytest.mark.parametrize("nbytes", [0, 1, 17, 4097, 300_000])
-@pytest.mark.parametrize(("to", "from_"), list(itertools.product(["device", "pinned", "host"], repeat=2)))
+@pytest.mark.parametrize(
+    ("to", "from_"), list(itertools.product(["device", "pinned", "host"], repeat=2))
+)
 def test_every_direction(
     backend: Any, memcpy: Any, pool: Any, memory: Any, to: str, from_: str, nbytes: int, how: str
 ) -> None:
@@ -113,8 +115,7 @@ def test_every_direction(
     def make(kind: str, values: Any) -> Any:
         if kind == "device":
             return memory.put(values)
-        tensor = pinned(pool, values) if kind == "pinned" else torch.from_numpy(values.copy())
-        return tensor
+        return pinned(pool, values) if kind == "pinned" else torch.from_numpy(values.copy())
 
     def seen(what: Any) -> Any:
         return contents(what) if isinstance(what, MemRef) else what.numpy()
@@ -134,9 +135,7 @@ def test_every_direction(
     assert np.array_equal(seen(target), expected)
 
 
-def test_pinned_copies_do_not_wait(
-    backend: Any, memcpy: Any, pool: Any, memory: Any
-) -> None:
+def test_pinned_copies_do_not_wait(backend: Any, memcpy: Any, pool: Any, memory: Any) -> None:
     """Copies of pinned and device memory, strided ones and fills among them, only queue."""
     stream = backend.streams.create()
     gate = threading.Event()
@@ -158,6 +157,40 @@ def test_pinned_copies_do_not_wait(
     expected[::2] = 7
     assert torch.equal(a, expected)
     assert np.array_equal(contents(device), b.view(-1).numpy())
+
+
+@pytest.mark.parametrize("nbytes", [8 * MIB, 9 * MIB + 12345, 21 * MIB])
+def test_large_pageable(backend: Any, memcpy: Any, memory: Any, driver: Any, nbytes: int) -> None:
+    """In parts, by several threads, in the stream's order on the device's side."""
+    host = torch.from_numpy(random_bytes(nbytes))
+    back = torch.zeros_like(host)
+    device = memory.empty(nbytes)
+    stream = backend.streams.create()
+    stream.add_callback(lambda: host[:1000].zero_())  # before the copy reads it
+    memcpy.copy_async(device, host, stream)
+    host[:] = 0  # all of it was read
+    memcpy.fill(MemRef(device.pointer, 7, device.device, owner=device), 9, stream)
+    memcpy.copy_async(back, device, stream)
+    assert np.array_equal(back.numpy(), contents(device))
+    assert (back[:7] == 9).all()
+    assert (back[7:1000] == 0).all()
+    assert back[1000:].any()
+
+
+@pytest.mark.parametrize("entry", ["cuMemcpyHtoDAsync_v2", "cuEventSynchronize"])
+def test_large_pageable_failure(
+    backend: Any, memcpy: Any, memory: Any, driver: Any, entry: str
+) -> None:
+    """A thread that fails stops the others; its error is raised, and the next copy works."""
+    host, device = torch.from_numpy(random_bytes(30 * MIB)), memory.empty(30 * MIB)
+    if driver.calls(entry) < 0:
+        pytest.skip(f"the driver of tests cannot make {entry} fail")
+    driver.fail(entry, 1, skip=2)
+    with pytest.raises(DriverError, match=entry):
+        memcpy.copy(device, host)
+    driver.mend()
+    memcpy.copy(device, host)
+    assert np.array_equal(contents(device), host.numpy())
 
 
 def test_peer(backend: Any, memcpy: Any, memory: Any, driver: Any) -> None:
@@ -186,15 +219,15 @@ def test_peer_rows(
     expected.reshape(height, dst_pitch)[:, :width] = contents(src).reshape(height, src_pitch)[
         :, :width
     ]
-    memcpy.copy_2d(
-        dst, src, width=width, height=height, dst_pitch=dst_pitch, src_pitch=src_pitch
-    )
+    memcpy.copy_2d(dst, src, width=width, height=height, dst_pitch=dst_pitch, src_pitch=src_pitch)
     backend.streams.current().synchronize()
     assert np.array_equal(contents(dst), expected)
 
 
 @pytest.mark.parametrize("width", [1, 33, 4096, 5000])
-@pytest.mark.parametrize(("to", "from_"), list(itertools.product(["device", "pinned", "host"], repeat=2)))
+@pytest.mark.parametrize(
+    ("to", "from_"), list(itertools.product(["device", "pinned", "host"], repeat=2))
+)
 def test_rows(
     backend: Any, memcpy: Any, pool: Any, memory: Any, to: str, from_: str, width: int
 ) -> None:
@@ -250,7 +283,8 @@ def test_strided_host(
 
     def base_of(view: int, pin: bool) -> Any:
         # A base whose view has the shape `shown`.
-        for extents in itertools.product(*[[n, n + 2, 2 * n, 3 * n] for n in _unviewed(view, shown)]):
+        choices = [[n, n + 2, 2 * n, 3 * n] for n in _unviewed(view, shown)]
+        for extents in itertools.product(*choices):
             if VIEWS[view](torch.empty(extents)).shape == shown:
                 break
         else:
@@ -279,9 +313,7 @@ def _unviewed(view: int, shown: Any) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("kind", ["device", "pinned", "host"])
 @pytest.mark.parametrize("nbytes", [1, 4099, 100_000])
-def test_fill(
-    backend: Any, memcpy: Any, pool: Any, memory: Any, kind: str, nbytes: int
-) -> None:
+def test_fill(backend: Any, memcpy: Any, pool: Any, memory: Any, kind: str, nbytes: int) -> None:
     target = memory.empty(nbytes + 20) if kind == "device" else None
     if target is None:
         values = random_bytes(nbytes + 20)
@@ -310,9 +342,7 @@ def test_fill_on_another_device(backend: Any, memcpy: Any, memory: Any) -> None:
 
 @SETTINGS
 @given(st.data(), st.booleans())
-def test_batch(
-    backend: Any, memcpy: Any, pool: Any, memory: Any, data: Any, default: bool
-) -> None:
+def test_batch(backend: Any, memcpy: Any, pool: Any, memory: Any, data: Any, default: bool) -> None:
     """Batches of all sizes and memories: each byte where it belongs, guards untouched."""
     sizes = data.draw(
         st.lists(st.integers(0, 300) | st.sampled_from([70_000, 1_100_000]), max_size=12)
@@ -471,9 +501,7 @@ def test_refuses_what_is_no_stream(memcpy: Any, memory: Any, stream: Any) -> Non
     assert caught.value.argument == "stream"
 
 
-def test_partly_locked_memory_is_copied(
-    backend: Any, memcpy: Any, pool: Any, memory: Any
-) -> None:
+def test_partly_locked_memory_is_copied(backend: Any, memcpy: Any, pool: Any, memory: Any) -> None:
     """Host memory of which a part is registered goes through staging, to the last byte."""
     host = torch.from_numpy(random_bytes(40_000))
     for start, stop in [(0, 10_000), (30_000, 40_000)]:

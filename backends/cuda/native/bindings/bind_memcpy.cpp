@@ -63,7 +63,11 @@ void keep_operands(Runtime& runtime, StreamHandle stream, const Operands& operan
     const bool pooled = any_pinned && operand->is_cpu &&
                         pool.holds(operand->pointer, operand->contiguous ? operand->nbytes : 1);
     in_pool = in_pool || pooled;
-    if (!pooled || !operand->is_tensor) held[count++] = operand->keep();
+    if (operand->is_tensor) {
+      if (!pooled) held[count++] = operand->object;
+    } else if (operand->has_owner) {
+      held[count++] = operand->object;
+    }
   }
   if (in_pool) {
     const accel::StreamPoint point = point_of(runtime, stream);

@@ -9,6 +9,8 @@
 
 #include "../runtime/copy_limits.hpp"
 #include "../runtime/host_copy.hpp"
+#include "../runtime/pageable_copy.hpp"
+#include "../runtime/peer_access.hpp"
 #include "pinned.hpp"
 
 namespace accel_cuda {
@@ -41,8 +43,9 @@ void copy_any(std::uintptr_t dst, std::uintptr_t src, std::size_t nbytes, Stream
 void copy_to_peer(std::uintptr_t dst, int dst_device, std::uintptr_t src, int src_device,
                   std::size_t nbytes, StreamHandle stream) {
   if (driver().memcpy_peer_async != nullptr) {
-    ACCEL_CUDA_CALL(memcpy_peer_async, dst, Device::get(dst_device).context, src,
-                    Device::get(src_device).context, nbytes, stream);
+    const Device &to = Device::get(dst_device), &from = Device::get(src_device);
+    connect_peers(to, from);
+    ACCEL_CUDA_CALL(memcpy_peer_async, dst, to.context, src, from.context, nbytes, stream);
   } else {
     copy_any(dst, src, nbytes, stream);
   }
@@ -224,9 +227,20 @@ void CopyIssue::flat(std::uintptr_t dst, const Place& dst_place, std::uintptr_t 
   } else if (dst_place.kind == Kind::Mixed || src_place.kind == Kind::Mixed) {
     through_staging(StridedPlan({}, nbytes), dst, dst_place, src, src_place);
   } else {
-    py::gil_scoped_release unlocked;  // the driver copies through memory of its own, and waits
-    Current current(runtime_.device);
-    copy_any(dst, src, nbytes, stream_);
+    // The host's memory is read now: what callbacks have yet to write to it comes first.
+    if (src_place.on_host() && runtime_.callbacks_running.load() > 0) wait_for_stream();
+    py::gil_scoped_release unlocked;  // the bytes go through pinned memory, and this thread waits
+    const Place& device_side = src_place.on_host() ? dst_place : src_place;
+    if (nbytes < kPageableInParts || !on_stream_device(device_side)) {
+      Current current(runtime_.device);
+      copy_any(dst, src, nbytes, stream_);
+    } else if (src_place.on_host()) {
+      copy_from_pageable(runtime_.device, stream_, CudaPinned::pool(), dst, host_pointer(src),
+                         nbytes);
+    } else {
+      copy_to_pageable(runtime_.device, stream_, CudaPinned::pool(), host_pointer(dst), src,
+                       nbytes);
+    }
   }
 }
 
