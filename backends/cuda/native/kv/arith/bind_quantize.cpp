@@ -1,9 +1,98 @@
+// The Python face of quantising: accel_cuda._native.quantize. accel_cuda/quantize.py is its caller.
+#include <accel/quantize_operands.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "bindings/bindings.hpp"
+#include "quantize_plan.hpp"
+#include "runtime/stream.hpp"
+#include "runtime/torch_streams.hpp"
+#include "tools.hpp"
+
+namespace py = pybind11;
 
 namespace accel_cuda {
+namespace arith {
+namespace {
 
-void bind_quantize(pybind11::module_& module) {
-  module.def_submodule("quantize");
+using accel::quantize::Arguments;
+using accel::quantize::Problem;
+using accel::quantize::Spec;
+
+// A QuantSpec, resolved, and where its kernels come from.
+struct Quantizer {
+  std::shared_ptr<Tools> tools;
+  Spec spec;
+};
+
+// False when nothing was done: see read_operands.
+bool run(const Quantizer& quantizer, const Arguments& arguments, py::handle stream, bool back,
+         bool checked) {
+  Problem problem;
+  int index = 0;
+  if (!accel::quantize::read_operands(quantizer.spec, arguments, back, checked, &problem, &index)) {
+    return false;
+  }
+  DeviceTools& tools = quantizer.tools->on(index);
+  const StreamHandle target = resolve_stream(stream, tools.device);
+  std::vector<QuantizeLaunch> launches =
+      plan_quantize(problem, back, tools.device.properties().multiprocessors);
+  if (launches.empty()) return true;
+  std::vector<Function> functions;
+  for (QuantizeLaunch& one : launches) {
+    functions.push_back(tools.function(one.variant));
+    if (one.workspace == 0) continue;
+    const Current current(tools.device);
+    one.columns.workspace = tools.zeroed(one.workspace, target);
+  }
+  {
+    const Submission submission(tools.runtime);
+    for (std::size_t i = 0; i < launches.size(); ++i) {
+      const QuantizeLaunch& one = launches[i];
+      launch(tools.device, functions[i], {one.grid}, one.block, 0, target, one.args());
+    }
+  }
+  for (PyObject* const operand : arguments.object) {
+    if (operand != Py_None) record_use(tools.runtime, target, operand);
+  }
+  return true;
+}
+
+bool run_quantize(const Quantizer& quantizer, py::handle x, py::handle codes, py::handle scales,
+                  py::handle offsets, py::handle stream, bool checked) {
+  return run(quantizer, {{x.ptr(), codes.ptr(), scales.ptr(), offsets.ptr()}}, stream, false,
+             checked);
+}
+
+bool run_dequantize(const Quantizer& quantizer, py::handle codes, py::handle scales,
+                    py::handle offsets, py::handle out, py::handle stream, bool checked) {
+  return run(quantizer, {{out.ptr(), codes.ptr(), scales.ptr(), offsets.ptr()}}, stream, true,
+             checked);
+}
+
+}  // namespace
+}  // namespace arith
+
+void bind_quantize(py::module_& module) {
+  using namespace arith;
+  py::class_<Tools, std::shared_ptr<Tools>>(module, "ArithmeticTools",
+                                            "What arithmetic kernels share on the host.")
+      .def(py::init<py::object>(), py::arg("find"));
+  auto part = module.def_submodule("quantize", "Quantising; called by accel_cuda.quantize only.");
+  py::class_<Quantizer>(part, "Spec", "accel.kv.QuantSpec, resolved.")
+      .def(py::init([](std::shared_ptr<Tools> tools, const std::string& dtype,
+                       const std::string& axis, std::int64_t group_size, bool symmetric, int zero,
+                       int lowest, int highest, float steps) {
+             return Quantizer{std::move(tools),
+                              accel::quantize::make_spec(dtype, axis, group_size, symmetric, zero,
+                                                         lowest, highest, steps)};
+           }),
+           py::arg("tools"), py::arg("dtype"), py::arg("axis"), py::arg("group_size"),
+           py::arg("symmetric"), py::arg("zero"), py::arg("lowest"), py::arg("highest"),
+           py::arg("steps"))
+      .def("quantize", &run_quantize)
+      .def("dequantize", &run_dequantize);
 }
 
 }  // namespace accel_cuda

@@ -86,3 +86,27 @@ ACCEL_KERNEL_BOUNDS(256, 4, dequantize_columns, accel_column_args, args) {
     }
   }
 }
+
+// Packed codes in groups of an odd size share bytes: a segment is a row, a chunk one of its bytes.
+// args.length: channels of a group.
+ACCEL_KERNEL_BOUNDS(256, 4, dequantize_rows_odd, accel_segment_args, args) {
+  if constexpr (kPacked && kElements) {
+    for (accel_u32 k = 0; k < kTaken; ++k) {
+      const accel_u32 n = (accel_block_x() * kTaken + k) * kThreads + accel_thread();
+      const accel_u32 segment = accel_divide(n, args.chunks_by);
+      if (segment >= args.segments) return;
+      const accel_u32 byte = n - segment * args.chunks_by.by;
+      const accel_place place = accel_place_of(args.base, args.dim, args.dims, segment);
+      const accel_u32 codes = (accel_u8)place.at[ACCEL_CODES][byte];
+      float scale[2], offset[2], x[2];
+      for (accel_u32 i = 0; i < 2; ++i) {
+        const accel_i64 group = (2 * byte + i) / args.length;
+        scale[i] = *(const float*)(place.at[ACCEL_SCALES] + group * args.scale_step);
+        offset[i] =
+            kShifted ? *(const float*)(place.at[ACCEL_OFFSETS] + group * args.offset_step) : 0.0f;
+      }
+      decode<2, 1>(&codes, scale, offset, args.spec.zero, x);
+      store_values(place.at[ACCEL_VALUES], args.value_step, byte, x);
+    }
+  }
+}

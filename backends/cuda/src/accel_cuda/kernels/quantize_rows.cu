@@ -120,3 +120,37 @@ ACCEL_KERNEL_BOUNDS(1024, 1, quantize_rows_block, accel_segment_args, args) {
   ACCEL_SHARED Range shared[32];
   quantize_segment<4>(args, {accel_thread(), accel_threads(), true}, accel_block_x(), shared);
 }
+
+// Packed codes in groups of an odd size share bytes: a segment is two neighbouring groups, and one
+// thread's work. args.length: channels of a group.
+ACCEL_KERNEL_BOUNDS(256, 4, quantize_rows_odd, accel_segment_args, args) {
+  const accel_u32 segment = accel_block_x() * accel_threads() + accel_thread();
+  if (segment >= args.segments) return;
+  if constexpr (kPacked && kElements) {
+    const accel_place place = accel_place_of(args.base, args.dim, args.dims, segment);
+    const char* const values = place.at[ACCEL_VALUES];
+    Scale scales[2];
+    for (accel_u32 g = 0; g < 2; ++g) {
+      Range range = nothing();
+      for (accel_u32 i = 0; i < args.length; ++i) {
+        const accel_i64 channel = g * args.length + i;
+        range = with_finite(range, accel_read<kValue>(values + channel * args.value_step));
+      }
+      scales[g] = scale_of(range, args.spec.steps, false);
+      *(float*)(place.at[ACCEL_SCALES] + g * args.scale_step) = scales[g].scale;
+      if constexpr (kShifted) {
+        *(float*)(place.at[ACCEL_OFFSETS] + g * args.offset_step) = scales[g].offset;
+      }
+    }
+    for (accel_u32 byte = 0; byte < args.length; ++byte) {
+      accel_u32 code = 0;
+      for (accel_u32 i = 0; i < 2; ++i) {
+        const accel_u32 channel = 2 * byte + i;
+        const float x = accel_read<kValue>(values + channel * args.value_step);
+        const Scale& scale = scales[channel >= args.length ? 1 : 0];
+        code |= (encode_one(x, scale, args.spec) & 15u) << 4 * i;
+      }
+      place.at[ACCEL_CODES][byte] = (char)code;
+    }
+  }
+}

@@ -1,0 +1,32 @@
+// A quantise or dequantise, made into launches. Knows addresses and strides only: no Python, no
+// driver.
+#pragma once
+
+#include <accel/quantize_problem.hpp>
+
+#include <cstddef>
+#include <vector>
+
+#include "kernels/quantize_args.h"
+#include "tools.hpp"
+
+namespace accel_cuda::arith {
+
+struct QuantizeLaunch {
+  Variant variant;
+  unsigned grid = 1, block = 256;
+  bool by_columns = false;
+  accel_segment_args segments = {};
+  accel_column_args columns = {};
+  std::size_t workspace = 0;  // zeroed bytes, whose address goes into columns.workspace
+
+  const void* args() const {
+    return by_columns ? static_cast<const void*>(&columns) : static_cast<const void*>(&segments);
+  }
+};
+
+// `multiprocessors` of the device; `back` for dequantising. Empty when there is nothing to do.
+std::vector<QuantizeLaunch> plan_quantize(const accel::quantize::Problem& problem, bool back,
+                                          int multiprocessors);
+
+}  // namespace accel_cuda::arith

@@ -1,0 +1,107 @@
+// What arithmetic kernels share on the host: kernels by name and defines, found when they are first
+// needed, and device memory that is kept between calls. The GIL must be held.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "driver/launch.hpp"
+#include "kv/move/index_uploads.hpp"
+#include "runtime/runtime.hpp"
+
+namespace accel_cuda::arith {
+
+// A kernel of kernels/*.cu: which file, which entry, and the names of its defines.
+struct KernelEntry {
+  const char* file;
+  const char* kernel;
+  std::array<const char*, 4> defines;
+};
+
+enum KernelId : unsigned {
+  kRopeReposition,
+  kQuantizeRows1,
+  kQuantizeRows2,
+  kQuantizeRows4,
+  kQuantizeRowsBlock,
+  kQuantizeRowsOdd,
+  kQuantizeColumns,
+  kDequantizeRows,
+  kDequantizeRowsOdd,
+  kDequantizeColumns,
+  kConvertElements,
+  kKernelIds,
+};
+
+// One compiled form of a kernel: the values of its defines, in the order of KernelEntry::defines.
+struct Variant {
+  KernelId id = kRopeReposition;
+  std::array<int, 4> values{};
+};
+
+// Constant device memory, for as long as this lives: tables that are too long for arguments.
+class DeviceTable {
+ public:
+  DeviceTable(const Device& device, const void* content, std::size_t bytes);
+  ~DeviceTable();
+  DeviceTable(const DeviceTable&) = delete;
+  DeviceTable& operator=(const DeviceTable&) = delete;
+  DevicePointer address() const { return address_; }
+
+ private:
+  const Device& device_;
+  DevicePointer address_ = 0;
+};
+
+// Remembers which streams torch's allocator was told of, for the tensors of one cache.
+class ToldStreams {
+ public:
+  void tell(Runtime& runtime, StreamHandle stream, PyObject* cache);
+
+ private:
+  std::vector<StreamHandle> told_;
+};
+
+class DeviceTools {
+ public:
+  DeviceTools(int index, pybind11::object find);
+
+  const Device& device;
+  Runtime& runtime;
+  kv::IndexUploads uploads;
+
+  Function function(const Variant& variant);
+
+  // Device memory for one launch on `stream`, all zero; the launch must leave it so. The device's
+  // context must be current.
+  DevicePointer zeroed(std::size_t bytes, StreamHandle stream);
+
+ private:
+  struct Workspace {
+    StreamHandle stream;
+    DevicePointer address;
+    std::size_t bytes;
+  };
+
+  pybind11::object find_;  // (device index, file, kernel, defines) -> handle of the function
+  std::unordered_map<std::uint64_t, Function> functions_;
+  std::vector<Workspace> workspaces_;  // those outgrown stay: work in flight may use them
+};
+
+class Tools {
+ public:
+  explicit Tools(pybind11::object find) : find_(std::move(find)) {}
+  DeviceTools& on(int device_index);
+
+ private:
+  pybind11::object find_;
+  std::vector<std::unique_ptr<DeviceTools>> devices_;
+};
+
+}  // namespace accel_cuda::arith
