@@ -13,7 +13,7 @@ from . import probe
 
 if TYPE_CHECKING:
     from accel import Backend
-    from accel.providers import Events, Streams
+    from accel.providers import Events, KVKernels, Streams
 
 NAME = "cuda"
 
@@ -50,3 +50,12 @@ def accel_events(backend: Backend) -> Events | None:
     from .events import CudaEvents
 
     return CudaEvents(backend.device.index)
+
+
+@accel.hookimpl
+def accel_kv_kernels(backend: Backend) -> KVKernels | None:
+    if backend.info.name != NAME:
+        return None
+    from .kv import CudaKVKernels
+
+    return CudaKVKernels(backend)

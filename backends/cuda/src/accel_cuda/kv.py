@@ -1,0 +1,24 @@
+"""The parts that make up the KV kernels of the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel.capabilities import Capabilities
+
+from .kv_movement import MOVEMENT, CudaMovement
+
+if TYPE_CHECKING:
+    from accel.backend import Backend
+
+__all__ = ["CudaKVKernels"]
+
+
+class CudaKVKernels(CudaMovement):
+    """Kernels compiled for the chip at hand; calls enter C++ once, with what was prepared."""
+
+    capabilities = Capabilities({**MOVEMENT})
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.notes = self.movement_notes()
