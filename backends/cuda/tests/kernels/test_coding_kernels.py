@@ -100,9 +100,8 @@ class Coder:
                     states.ctypes.data, sizes.ctypes.data, out.ctypes.data + offset,
                     state.ctypes.data, result.ctypes.data, bins, twice, look, dry, last, 0,
                 )  # fmt: skip
-                if count:
-                    self.launch("encode", "coding_encode", args, count, 64 if twice else 128,
-                                calls.encode_shared(bins, twice))  # fmt: skip
+                self.launch("encode", "coding_encode", args, max(count, 1), 64 if twice else 128,
+                            calls.encode_shared(bins, twice))  # fmt: skip
                 if not dry:
                     self.launch("encode", "coding_assemble", args, max(count, 1), 256)
 
@@ -223,6 +222,19 @@ def test_bytes_are_the_same(coder, shape, bins, kind, exact, seed, data):
     )  # fmt: skip
     assert found is None
     assert torch.equal(out, symbols)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 5), (3, 0, 40), (2, 7, 0)], ids=str)
+def test_no_symbols(coder, shape):
+    symbols = torch.empty(shape, dtype=torch.uint8)
+    model, _ = coder.model(symbols, 7)
+    assert torch.equal(model, CPU.entropy_model(symbols, 7))
+    encoded, _ = coder.encode(symbols, model)
+    assert torch.equal(encoded, CPU.encode(symbols, model))
+    assert coder.decode(encoded, model, shape)[1] is None
+    if model.numel():
+        model[0, 1, 3] += 5000
+        assert coder.encode(symbols, model)[1] == (FOUND["MODEL"], 1, 0)
 
 
 @pytest.mark.parametrize("bins", [32, 200])

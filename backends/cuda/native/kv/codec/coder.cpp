@@ -165,15 +165,12 @@ std::size_t Coder::scratch_bytes(const Extents& extents) {
 }
 
 void Coder::launch_encode(coding_encode_args args, StreamHandle stream) {
-  if (args.count != 0) {
-    launch(device, kernels_.encode, {static_cast<unsigned>(args.count)},
-           shape_for(args.bins).threads, static_cast<unsigned>(encode_shared(args.bins)), stream,
-           &args);
-  }
+  // Without a stream there is a header still, and a model to look at.
+  const auto grid = static_cast<unsigned>(std::max<std::uint64_t>(args.count, 1));
+  launch(device, kernels_.encode, {grid}, shape_for(args.bins).threads,
+         static_cast<unsigned>(encode_shared(args.bins)), stream, &args);
   if (args.dry) return;
-  launch(device, kernels_.assemble,
-         {static_cast<unsigned>(std::max<std::uint64_t>(args.count, 1))}, kAssembleThreads, 0,
-         stream, &args);
+  launch(device, kernels_.assemble, {grid}, kAssembleThreads, 0, stream, &args);
 }
 
 std::size_t Coder::encode(const coding_symbols& symbols, const Extents& extents,

@@ -118,10 +118,29 @@ ACCEL_DEVICE void coding_report_symbols(const coding_encode_args& args,
   }
 }
 
+/* Where there is no token to encode, there may be a model: it is looked at all the same. One block. */
+ACCEL_DEVICE accel_u32 coding_look_at_model(const coding_encode_args& args, accel_u32* pairs) {
+  accel_u32 sum = 0;
+  for (accel_u64 layer = 0; layer < args.split.layers; ++layer) {
+    for (accel_u64 r = 0; r < args.split.rows; ++r) {
+      const coding_row row = coding_row_at(args.model, args.bins, args.split.channels, layer, r);
+      coding_build_pairs<true>(pairs, row, args.bins, accel_thread(), accel_threads(), args.state,
+                               &sum);
+      accel_sync_threads();
+    }
+  }
+  return sum;
+}
+
 /* Group 0 codes a row; if there is room for two tables, the others build the next one meanwhile. */
 ACCEL_KERNEL_BOUNDS(256, 1, coding_encode, coding_encode_args, args) {
   ACCEL_DYNAMIC_SHARED(accel_u32, tables);
   ACCEL_SHARED accel_u32 partial[32];
+  if (args.split.streams == 0) {
+    const accel_u32 all = coding_block_sum(coding_look_at_model(args, tables), partial);
+    if (accel_thread() == 0) accel_atomic_add(&coding_state_of(args.state)->model_sum, all);
+    return;
+  }
   const accel_u64 index = accel_block_x();
   const accel_codec_stream place = accel_codec_stream_at(&args.split, args.first + index);
   const accel_u32 size = CODING_PAIRS_WORDS(args.bins);
