@@ -171,15 +171,17 @@ def _torch_quantize(x: torch.Tensor, made: Quantized, spec: QuantSpec) -> None:
     import torch
 
     values = x.float()
+    # Not a number: devices multiply by its inverse, which is not the same.
+    most = torch.full((), float(spec.steps), device=x.device)
     if spec.axis == "group":
         values = values.reshape(*x.shape[:-1], -1, spec.group_size)
     dim = -2 if spec.axis == "channel" else -1
     if made.offsets is None:
-        scale = values.abs().amax(dim, keepdim=True).div_(spec.steps)
+        scale = values.abs().amax(dim, keepdim=True).div_(most)
         steps = values / scale
     else:
         offset = values.amin(dim, keepdim=True)
-        scale = (values.amax(dim, keepdim=True) - offset).div_(spec.steps)
+        scale = (values.amax(dim, keepdim=True) - offset).div_(most)
         steps = (values - offset).div_(scale)
         made.offsets.copy_(offset.squeeze(dim))
     made.scales.copy_(scale.squeeze(dim))

@@ -163,7 +163,10 @@ def _convert(setting: KVSetting, source: str, target: str, layout: str) -> Workl
                 return x
             y = x.float()
             y = y if multiply is None else y * multiply
-            return y if divide is None else _quantize(y / divide, target)
+            if divide is None:
+                return y
+            # Not a number: devices multiply by its inverse, which is not the same.
+            return _quantize(y / torch.full((), divide, device=y.device), target)
 
         def composed() -> None:
             for layer in range(src.layers):
