@@ -98,6 +98,7 @@ class Memcpy {
                           "does not bring: use copy_async");
     }
     if (!give(dst, src, target, "copy")) return;
+    seal(runtime_, runtime_.state(target));
     wait_interruptibly([&] {
       Current current(device_);
       const Result result = driver().stream_query(target);
