@@ -45,6 +45,8 @@ accel::StreamPoint point_of(Runtime& runtime, StreamHandle stream) {
 template <class Operands>
 void keep_operands(Runtime& runtime, StreamHandle stream, const Operands& operands,
                    bool capturing) {
+  // Telling torch takes half a microsecond a tensor; of many the references are kept instead.
+  const bool tell_torch = std::size(operands) <= 8 && !capturing;
   std::array<PyObject*, 2> few;
   std::vector<PyObject*> many;
   std::size_t count = 0;
@@ -56,7 +58,7 @@ void keep_operands(Runtime& runtime, StreamHandle stream, const Operands& operan
   bool in_pool = false;
   for (const Operand* operand : operands) {
     if (operand->nbytes == 0) continue;
-    if (operand->is_tensor && operand->is_gpu) {
+    if (operand->is_tensor && operand->is_gpu && tell_torch) {
       record_use(runtime, stream, operand->object);
       continue;
     }
@@ -96,6 +98,7 @@ class Memcpy {
                           "does not bring: use copy_async");
     }
     if (!give(dst, src, target, "copy")) return;
+    seal(runtime_, runtime_.state(target));
     wait_interruptibly([&] {
       Current current(device_);
       const Result result = driver().stream_query(target);
@@ -189,7 +192,8 @@ py::dict change_limits(const py::kwargs& given) {
       {"kernel_on_device", &limits.kernel_on_device},
       {"batch_on_device", &limits.batch_on_device},
       {"batch_with_host", &limits.batch_with_host},
-      {"rows_by_engine", &limits.rows_by_engine}};
+      {"rows_by_engine", &limits.rows_by_engine},
+      {"rows_from", &limits.rows_from}};
   py::dict now;
   for (const auto& [name, value] : all) {
     if (given.contains(name)) *value = py::cast<std::size_t>(given[name]);
@@ -208,7 +212,7 @@ py::list strided_launches(const std::vector<std::int64_t>& shape,
   const auto launches =
       fill.is_none() ? plan_copy(plan, dst, src, most_blocks)
                      : plan_fill(plan, dst, py::cast<std::uint8_t>(fill), most_blocks);
-  const char* const names[] = {"copy_strided_", "fill_strided_", "copy_tiles_"};
+  const char* const names[] = {"copy_strided_", "fill_strided_", "copy_rows_", "copy_tiles_"};
   py::list result;
   for (const StridedLaunch& each : launches) {
     result.append(py::make_tuple(

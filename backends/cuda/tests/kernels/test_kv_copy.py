@@ -25,7 +25,7 @@ TURNED = ("L | B H D1 S D0", "L | B H D S")
 
 
 def make(layout, blocks, *, size=4, heads=2, head_dim=16, layers=2, dtype=torch.bfloat16, pad=0):
-    """A cache of random bytes; ``pad`` elements between blocks where the layout starts with them."""
+    """A cache of random bytes; ``pad`` elements between blocks where these come first."""
     if isinstance(layout, tuple):
         parts = [
             make(one, blocks, size=size, heads=heads, head_dim=head_dim, layers=layers, dtype=dtype)
@@ -53,13 +53,12 @@ def make(layout, blocks, *, size=4, heads=2, head_dim=16, layers=2, dtype=torch.
 
 def contents(cache):
     """``[layer][plane]``: ``[slots, elements]`` of bytes, copied."""
-    return [
-        [
-            v.reshape(cache.slots, -1).contiguous().view(torch.uint8).reshape(cache.slots, -1).clone()
-            for v in row
-        ]
-        for row in cache.views
-    ]  # fmt: skip
+    return [[_bytes(view, cache.slots) for view in row] for row in cache.views]
+
+
+def _bytes(view, slots):
+    rows = view.reshape(slots, -1).contiguous().view(torch.uint8)
+    return rows.reshape(slots, -1).clone()
 
 
 @dataclass

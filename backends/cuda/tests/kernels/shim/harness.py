@@ -88,15 +88,13 @@ class ShimBuilder:
     def _on_gpu(self, path: Path, defines: dict[str, Any]) -> Any:
         key = Path(f"{path} {sorted(defines.items())}")
         if key not in self._libraries:
-            if "accel_cuda_shim_gpu" not in sys.modules:
-                spec = importlib.util.spec_from_file_location(
-                    "accel_cuda_shim_gpu", SHIM / "gpu.py"
-                )
+            name = "accel_cuda_shim_gpu"
+            if name not in sys.modules:
+                spec = importlib.util.spec_from_file_location(name, SHIM / "gpu.py")
                 assert spec is not None and spec.loader is not None
-                module = importlib.util.module_from_spec(spec)
-                sys.modules[spec.name] = module
+                sys.modules[name] = module = importlib.util.module_from_spec(spec)
                 spec.loader.exec_module(module)
-            gpu = sys.modules["accel_cuda_shim_gpu"]
+            gpu = sys.modules[name]
             self._libraries[key] = gpu.GpuLibrary(path, defines, KernelFault)
         return self._libraries[key]
 
