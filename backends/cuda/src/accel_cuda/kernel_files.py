@@ -83,6 +83,7 @@ FILES: dict[str, FileOptions] = {
     ),
     "quantize_rows.cu": _CODES,
     "quantize_columns.cu": _CODES,
+    "quantize_strips.cu": _CODES,
     "dequantize.cu": _CODES,
     "convert.cu": FileOptions(
         defines=tuple(

@@ -315,3 +315,28 @@ def column_launch(
         return Launch("dequantize_columns", args, (blocks,), THREADS)
     words = 4 + args.slabs * (4 + (2 if shifted else 1) * of_chunk * width)
     return Launch("quantize_columns", args, (2 * blocks,), THREADS, 0, words)
+
+
+def strip_launch(
+    values: Operand,
+    codes: Operand,
+    scales: Operand,
+    offsets: Operand | None,
+    kind: int,
+    packed: bool,
+    shifted: bool,
+    spec: QuantizeSpec,
+    *,
+    cluster: int = 1,
+    width_log: int = 4,
+) -> Launch:
+    """By channel, in shared memory; loads of 16 bytes."""
+    made = column_launch(
+        values, codes, scales, offsets, kind, packed, shifted, 16, spec, False, width_log=width_log
+    )
+    args = made.args
+    args.part = -(-args.tokens // cluster)
+    width = 1 << args.width_log
+    channels = width * chunk_channels(kind, 16)
+    shared = args.part * width * 16 + channels * (16 + 4 * (2 if shifted else 1)) + 4
+    return Launch("quantize_strips", args, (args.slabs * cluster,), 512, shared)
