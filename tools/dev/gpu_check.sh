@@ -22,7 +22,8 @@ failed=()
 within() {
   local seconds=$1 name=$2 start=$SECONDS
   shift 2
-  timeout -k 5 "$seconds" "$@" >"$out/$name.log" 2>&1
+  # Interrupted, not killed: what is known by then is still reported.
+  timeout -s INT -k 10 "$seconds" "$@" >"$out/$name.log" 2>&1
   local code=$?
   echo "-- $name: exit $code after $((SECONDS - start)) s"
   if [ $code -ne 0 ]; then
