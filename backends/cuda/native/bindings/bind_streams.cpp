@@ -1,5 +1,7 @@
 // Streams and graphs for Python.
 
+#include <sys/mman.h>
+
 #include <accel/errors.hpp>
 
 #include <tuple>
@@ -64,6 +66,27 @@ py::object as_torch(const py::object& self) {
   py::object made = torch_object(stream.device(), stream.handle);
   made.attr("_accel_stream") = self;
   return made;
+}
+
+// Refuses what is certainly no stream of the device, as the driver would follow any number.
+void check_handle(const Device& device, std::uintptr_t handle) {
+  const auto refuse = [&](const std::string& given) {
+    accel::fail("ArgumentError", "handle",
+                "the handle of a live stream of device cuda:" + std::to_string(device.index), given);
+  };
+  if (handle == 0) return;
+  constexpr std::uintptr_t kPage = 4096;
+  unsigned char resident = 0;
+  if (mincore(reinterpret_cast<void*>(handle & ~(kPage - 1)), 1, &resident) != 0) {
+    refuse(std::to_string(handle) + ", which is no address of this process");
+  }
+  if (driver().stream_context == nullptr) return;
+  ContextHandle context = nullptr;
+  Current current(device);
+  const Result result =
+      driver().stream_context(reinterpret_cast<StreamHandle>(handle), &context);
+  if (result != kSuccess) refuse("one that the driver does not know: " + result_name(result));
+  if (context != device.context) refuse("one of another device");
 }
 
 std::string describe(const Stream& stream) {
@@ -148,7 +171,9 @@ void bind_streams(py::module_& module) {
   module.def(
       "adopt_stream",
       [](int index, std::uintptr_t handle) {
-        return Stream::adopt(Device::get(index), reinterpret_cast<StreamHandle>(handle));
+        const Device& device = Device::get(index);
+        check_handle(device, handle);
+        return Stream::adopt(device, reinterpret_cast<StreamHandle>(handle));
       },
       "device_index"_a, "handle"_a);
   module.def(
@@ -212,6 +237,7 @@ void bind_streams(py::module_& module) {
       "Queue one launch of a kernel whose only argument is the struct `args`.");
   module.def("finish_callbacks", &finish_callbacks,
              "Wait for host callbacks; called when the program ends.");
+  prepare_callbacks();
   // No worker may touch an interpreter that is going away.
   py::module_::import("atexit").attr("register")(module.attr("finish_callbacks"));
 }

@@ -133,7 +133,9 @@ void Graph::note(Runtime& runtime, StreamHandle handle) {
   if (graph == nullptr) return;
   StreamState* const state = &runtime.state(handle);
   auto& touched = graph->touched_;
-  if (std::find(touched.begin(), touched.end(), state) == touched.end()) touched.push_back(state);
+  if (std::find(touched.begin(), touched.end(), state) != touched.end()) return;
+  touched.push_back(state);
+  if (auto owner = state->object.lock()) graph->streams_.push_back(std::move(owner));
 }
 
 void Graph::note_callback(Runtime& runtime, StreamHandle handle) {

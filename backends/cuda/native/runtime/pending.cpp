@@ -2,28 +2,12 @@
 
 #include <utility>
 
+#include "capture_mode.hpp"
 #include "graph.hpp"
 #include "graveyard.hpp"
 
 namespace accel_cuda {
 namespace {
-
-// While it lives, this thread may make calls that a capture of torch's, in its strictest mode,
-// would be invalidated by: asking about events that have nothing to do with it.
-class UnrelatedToCaptures {
- public:
-  UnrelatedToCaptures() {
-    if (driver().thread_capture_mode != nullptr) driver().thread_capture_mode(&mode_);
-  }
-  ~UnrelatedToCaptures() {
-    if (driver().thread_capture_mode != nullptr) driver().thread_capture_mode(&mode_);
-  }
-  UnrelatedToCaptures(const UnrelatedToCaptures&) = delete;
-  UnrelatedToCaptures& operator=(const UnrelatedToCaptures&) = delete;
-
- private:
-  int mode_ = kCaptureModeRelaxed;
-};
 
 std::vector<PyObject*> owned(PyObject* const* objects, std::size_t count) {
   std::vector<PyObject*> taken;

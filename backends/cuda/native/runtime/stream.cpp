@@ -133,6 +133,7 @@ void Stream::synchronize() {
 }
 
 void Stream::wait_event(const Event& event) {
+  if (!event.has_snapshot()) return;
   Submission submission(runtime);
   ACCEL_CUDA_CALL(stream_wait_event, handle, event.handle(), 0);
 }

@@ -143,6 +143,13 @@ FAKE_ENTRY int cuStreamGetPriority(void* handle, int* priority) {
   return 0;
 }
 
+FAKE_ENTRY int cuStreamGetCtx(void* handle, Context** context) {
+  Stream* const stream = stream_of(handle);
+  if (stream == nullptr) return kInvalidHandle;
+  *context = stream->context;
+  return 0;
+}
+
 FAKE_ENTRY int cuStreamQuery(void* handle) {
   FAKE_INJECT("cuStreamQuery");
   Stream* const stream = stream_of(handle);
