@@ -12,10 +12,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import accel
 import pytest
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent / "native"
+INCLUDE = accel.get_include()
 GRAPHS = 10_000 if os.environ.get("ACCEL_SOAK") == "1" else 1_000
 BUILDS = {
     "thread": ["-O1", "-g", "-fsanitize=thread"],
@@ -42,7 +44,7 @@ def build(tmp_path: Path, flags: list[str]) -> Path:
     sources = [HERE / "native" / "stream_stress.cpp", *sorted((NATIVE / "runtime").glob("*.cpp"))]
     everything = tmp_path / "everything.cpp"
     everything.write_text("".join(f'#include "{source}"\n' for source in sources))
-    command = [compiler(), "-std=c++17", "-Wall", "-Wextra", "-Werror", *flags, f"-I{NATIVE}"]
+    command = [compiler(), "-std=c++17", "-Wall", "-Wextra", "-Werror", *flags, f"-I{NATIVE}", f"-I{INCLUDE}"]
     done = subprocess.run(
         [*command, str(everything), "-o", str(program), "-pthread", "-lrt"],
         capture_output=True,

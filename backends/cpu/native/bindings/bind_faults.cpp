@@ -1,6 +1,7 @@
 // Turns the runtime's C++ exceptions into accel.errors classes.
 
 #include <accel/errors.hpp>
+#include <accel/raise_faults.hpp>
 
 #include <memory>
 #include <new>
@@ -27,29 +28,6 @@ class PythonFailure : public std::exception {
   std::shared_ptr<Keepalive> held_;
 };
 
-const char* class_of(ArgumentFault::Kind kind) {
-  switch (kind) {
-    case ArgumentFault::Kind::Argument: return "ArgumentError";
-    case ArgumentFault::Kind::Shape: return "ShapeError";
-    case ArgumentFault::Kind::Size: return "SizeError";
-    case ArgumentFault::Kind::Device: return "DeviceError";
-    case ArgumentFault::Kind::Overlap: return "OverlapError";
-    case ArgumentFault::Kind::Freed: return "FreedError";
-    case ArgumentFault::Kind::Codec: return "CodecError";
-  }
-  return "ArgumentError";
-}
-
-const char* class_of(Fault::Kind kind) {
-  switch (kind) {
-    case Fault::Kind::State: return "StateError";
-    case Fault::Kind::NotReady: return "NotReadyError";
-    case Fault::Kind::OutOfMemory: return "OutOfMemoryError";
-    case Fault::Kind::Async: return "AsyncError";
-  }
-  return "AccelError";
-}
-
 // Sets the Python error for `error`, whatever it is.
 void set_python_error(const std::exception_ptr& error) {
   try {
@@ -57,9 +35,9 @@ void set_python_error(const std::exception_ptr& error) {
   } catch (const PythonFailure& failure) {
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(failure.exception())), failure.exception());
   } catch (const Fault& fault) {
-    accel::fail_message(class_of(fault.kind), fault.what());
+    accel::raise(fault);
   } catch (const ArgumentFault& fault) {
-    accel::fail(class_of(fault.kind), fault.argument, fault.expected, fault.given, fault.cure);
+    accel::raise(fault);
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& other) {

@@ -1,5 +1,6 @@
 // Copies and fills for Python: operands are checked in full, then handed to the stream as one task.
 
+#include <accel/copy_checks.hpp>
 #include <accel/errors.hpp>
 #include <accel/operand.hpp>
 
@@ -9,8 +10,7 @@
 #include "../runtime/copy_bytes.hpp"
 #include "../runtime/strided_copy.hpp"
 #include "bindings.hpp"
-#include "copy_checks.hpp"
-#include "pinned_buffer.hpp"
+#include "pinned.hpp"
 #include "submit.hpp"
 
 namespace py = pybind11;
@@ -20,6 +20,24 @@ namespace accel_cpu {
 namespace {
 
 using accel::Operand;
+using CopyPair = accel::CopyPair<StridedCopy>;
+
+// An operand of memory that the host can reach and that is still there.
+Operand parse_host(PyObject* object, const std::string& name) {
+  Operand operand = Operand::parse(object, name.c_str());
+  operand.require_cpu();
+  if (operand.is_tensor) return operand;
+  const accel::Ref owner = accel::detail::attribute(object, accel::detail::names().owner);
+  if (owner.get() != Py_None && accel::PinnedModule<CpuPinned>::is_freed(owner.get())) {
+    accel::fail("FreedError", name, "memory whose owner was not freed",
+                accel::describe(owner.get()));
+  }
+  return operand;
+}
+
+CopyPair check_pair(py::handle dst, py::handle src) {
+  return accel::check_pair<StridedCopy>(dst.ptr(), "dst", src.ptr(), "src", parse_host);
+}
 
 char* bytes_of(const Operand& operand) { return reinterpret_cast<char*>(operand.pointer); }
 
@@ -33,7 +51,7 @@ void submit_copy(const std::shared_ptr<Stream>& stream, F&& task, const Operands
     submit(stream, std::forward<F>(task), Keepalive(), nbytes);
     return;
   }
-  auto& pool = PinnedPool::instance();
+  auto& pool = CpuPinned::pool();
   const bool any_pinned = pool.anything_in_use();
   Keepalive keep;
   for (const Operand* operand : operands) {
@@ -42,7 +60,7 @@ void submit_copy(const std::shared_ptr<Stream>& stream, F&& task, const Operands
   }
   submit(stream, std::forward<F>(task), std::move(keep), nbytes);
   if (!any_pinned) return;
-  const StreamPoint point = stream->point();
+  const accel::StreamPoint point = stream->point();
   for (const Operand* operand : operands) {
     pool.record_use(operand->pointer, operand->contiguous ? operand->nbytes : 1, point);
   }
@@ -76,7 +94,7 @@ void with_copy_task(const CopyPair& pair, Run run) {
 
 void copy(py::handle dst, py::handle src, py::handle stream) {
   const auto target = resolve_stream(stream);
-  const CopyPair pair = check_pair(dst.ptr(), "dst", src.ptr(), "src");
+  const CopyPair pair = check_pair(dst, src);
   with_copy_task(pair, [&](auto&& task, std::size_t nbytes) {
     run_copy(target, std::forward<decltype(task)>(task), nbytes);
   });
@@ -84,7 +102,7 @@ void copy(py::handle dst, py::handle src, py::handle stream) {
 
 void copy_async(py::handle dst, py::handle src, py::handle stream) {
   const auto target = resolve_stream(stream);
-  const CopyPair pair = check_pair(dst.ptr(), "dst", src.ptr(), "src");
+  const CopyPair pair = check_pair(dst, src);
   with_copy_task(pair, [&](auto&& task, std::size_t nbytes) {
     submit_copy(target, std::forward<decltype(task)>(task), std::array{&pair.dst, &pair.src},
                 nbytes);
@@ -108,31 +126,9 @@ struct BatchTask {
   }
 };
 
-accel::Ref as_sequence(py::handle object, const char* name) {
-  if (PySequence_Check(object.ptr()) == 0 ||
-      accel::detail::tensor_type() == Py_TYPE(object.ptr())) {
-    accel::fail("DTypeError", name, "a sequence of tensors or MemRefs",
-                accel::describe(object.ptr()));
-  }
-  return accel::checked(PySequence_Fast(object.ptr(), name));
-}
-
 void copy_batch(py::handle dsts, py::handle srcs, py::handle stream) {
   const auto target = resolve_stream(stream);
-  const accel::Ref to = as_sequence(dsts, "dsts"), from = as_sequence(srcs, "srcs");
-  const Py_ssize_t count = PySequence_Fast_GET_SIZE(to.get());
-  if (PySequence_Fast_GET_SIZE(from.get()) != count) {
-    accel::fail("SizeError", "srcs", std::to_string(count) + " operands, as many as dsts",
-                std::to_string(PySequence_Fast_GET_SIZE(from.get())));
-  }
-  std::vector<CopyPair> pairs;
-  pairs.reserve(static_cast<std::size_t>(count));
-  for (Py_ssize_t i = 0; i < count; ++i) {
-    const std::string index = "[" + std::to_string(i) + "]";
-    pairs.push_back(check_pair(PySequence_Fast_GET_ITEM(to.get(), i), "dsts" + index,
-                               PySequence_Fast_GET_ITEM(from.get(), i), "srcs" + index));
-  }
-  check_batch_overlap(pairs);
+  const auto pairs = accel::check_batch<StridedCopy>(dsts.ptr(), srcs.ptr(), parse_host);
   BatchTask task;
   std::size_t nbytes = 0;
   std::vector<const Operand*> operands;
@@ -155,8 +151,9 @@ void copy_batch(py::handle dsts, py::handle srcs, py::handle stream) {
 void copy_2d(py::handle dst, py::handle src, py::handle width, py::handle height,
              py::handle dst_pitch, py::handle src_pitch, py::handle stream) {
   const auto target = resolve_stream(stream);
-  const Rows rows =
-      check_rows(dst.ptr(), src.ptr(), width.ptr(), height.ptr(), dst_pitch.ptr(), src_pitch.ptr());
+  const auto rows =
+      accel::check_rows<StridedCopy>(dst.ptr(), src.ptr(), width.ptr(), height.ptr(),
+                                     dst_pitch.ptr(), src_pitch.ptr(), parse_host);
   if (rows.plan == nullptr) return;
   submit_copy(
       target,
@@ -168,7 +165,7 @@ void copy_2d(py::handle dst, py::handle src, py::handle width, py::handle height
 
 void fill(py::handle dst, py::handle value, py::handle stream) {
   const auto target = resolve_stream(stream);
-  const Fill checked = check_fill(dst.ptr(), value.ptr());
+  const auto checked = accel::check_fill<StridedCopy>(dst.ptr(), value.ptr(), parse_host);
   const std::size_t nbytes = checked.dst.nbytes;
   if (nbytes == 0) return;
   char* const to = bytes_of(checked.dst);
@@ -201,7 +198,7 @@ bool is_metadata(PyObject* dtype) {
 // The contents of `src` as they are now reach `dst` in stream order.
 void upload_small(py::handle dst, py::handle src, py::handle stream) {
   const auto target = resolve_stream(stream);
-  const CopyPair pair = check_pair(dst.ptr(), "dst", src.ptr(), "src");
+  const CopyPair pair = check_pair(dst, src);
   for (const Operand* operand : {&pair.dst, &pair.src}) {
     if (operand->is_tensor) continue;
     accel::fail("DTypeError", operand->name, "a tensor", accel::describe(operand->object));

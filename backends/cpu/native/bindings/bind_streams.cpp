@@ -1,10 +1,10 @@
 // Streams for Python.
 
 #include <accel/errors.hpp>
+#include <accel/shared_segment.hpp>
 
 #include "../runtime/event.hpp"
 #include "../runtime/fault.hpp"
-#include "../runtime/shared_segment.hpp"
 #include "../runtime/stream.hpp"
 #include "bindings.hpp"
 #include "submit.hpp"
@@ -109,7 +109,7 @@ void shut_down() {
   wait_interruptibly([](std::chrono::nanoseconds limit) { return shutdown_streams(limit); });
   drain_graveyard();
   close_graveyard();
-  unlink_shared_segments();
+  accel::unlink_shared_segments();
 }
 
 }  // namespace

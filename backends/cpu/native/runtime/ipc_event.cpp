@@ -52,7 +52,7 @@ class IpcEventState::RecordSignal : public Signal {
 };
 
 std::shared_ptr<IpcEventState> IpcEventState::create(bool timing) {
-  auto segment = SharedSegment::create(kEventPrefix, sizeof(Page));
+  auto segment = accel::SharedSegment::create(kEventPrefix, sizeof(Page));
   auto* page = new (segment->data()) Page{};
   page->timing = timing ? 1 : 0;
   page->magic.store(kMagic, std::memory_order_release);
@@ -60,7 +60,7 @@ std::shared_ptr<IpcEventState> IpcEventState::create(bool timing) {
 }
 
 std::shared_ptr<IpcEventState> IpcEventState::open(const std::string& handle) {
-  auto segment = SharedSegment::open(handle, kEventPrefix, "handle");
+  auto segment = accel::SharedSegment::open(handle, kEventPrefix, "handle");
   auto* page = static_cast<Page*>(segment->data());
   if (segment->nbytes() < sizeof(Page) || page->magic.load(std::memory_order_acquire) != kMagic) {
     throw ArgumentFault(ArgumentFault::Kind::Argument, "handle", "the handle of an accel event",

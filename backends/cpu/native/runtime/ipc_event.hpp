@@ -7,6 +7,8 @@
 // completion bumps.
 #pragma once
 
+#include <accel/shared_segment.hpp>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -14,7 +16,6 @@
 #include <mutex>
 #include <string>
 
-#include "shared_segment.hpp"
 #include "signal.hpp"
 
 namespace accel_cpu {
@@ -37,7 +38,7 @@ class IpcEventState : public std::enable_shared_from_this<IpcEventState> {
  private:
   struct Page;
   class RecordSignal;
-  IpcEventState(std::shared_ptr<SharedSegment> segment, Page* page)
+  IpcEventState(std::shared_ptr<accel::SharedSegment> segment, Page* page)
       : segment_(std::move(segment)), page_(page) {}
 
   bool done(std::uint64_t number) const;
@@ -45,7 +46,7 @@ class IpcEventState : public std::enable_shared_from_this<IpcEventState> {
   bool wait_for(std::uint64_t number, std::chrono::nanoseconds limit) const;
   std::int64_t completed_ns(std::uint64_t number) const;
 
-  std::shared_ptr<SharedSegment> segment_;
+  std::shared_ptr<accel::SharedSegment> segment_;
   Page* page_;
   std::mutex maker_mutex_;
 };

@@ -188,8 +188,6 @@ bool synchronize_all(std::chrono::nanoseconds limit) {
 
 // --- one stream ----------------------------------------------------------------------------------
 
-bool StreamPoint::done() const { return core_ == nullptr || core_->completed() >= count_; }
-
 std::shared_ptr<Stream> Stream::create(int priority) { return runtime().create(priority); }
 std::shared_ptr<Stream> Stream::default_stream() { return runtime().default_stream; }
 std::shared_ptr<Stream> Stream::from_handle(std::uint64_t handle) { return runtime().find(handle); }

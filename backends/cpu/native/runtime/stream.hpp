@@ -11,6 +11,8 @@
 // Python objects unless they take the GIL themselves.
 #pragma once
 
+#include <accel/stream_point.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -25,20 +27,7 @@ namespace accel_cpu {
 class StreamCore;
 struct WorkItem;
 
-// A place in a stream's work: everything given to the stream up to some call.
-class StreamPoint {
- public:
-  StreamPoint() = default;
-  bool done() const;
-  bool same_stream(const StreamPoint& other) const { return core_ == other.core_; }
-
- private:
-  friend class Stream;
-  StreamPoint(std::shared_ptr<StreamCore> core, std::uint64_t count)
-      : core_(std::move(core)), count_(count) {}
-  std::shared_ptr<StreamCore> core_;
-  std::uint64_t count_ = 0;
-};
+using accel::StreamPoint;
 
 class Stream : public std::enable_shared_from_this<Stream> {
  public:

@@ -1,6 +1,8 @@
 // The shared state of a stream: owned by its Stream, its worker thread and places in its work.
 #pragma once
 
+#include <accel/stream_point.hpp>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -21,7 +23,7 @@ struct WorkItem {
   std::shared_ptr<Signal> signal;  // Wait, Record
 };
 
-class StreamCore : public std::enable_shared_from_this<StreamCore> {
+class StreamCore : public accel::StreamProgress, public std::enable_shared_from_this<StreamCore> {
  public:
   StreamCore(std::uint64_t id, int priority, bool is_default);
 
@@ -45,6 +47,7 @@ class StreamCore : public std::enable_shared_from_this<StreamCore> {
   bool idle() const;
   std::uint64_t submitted() const { return submitted_.load(std::memory_order_acquire); }
   std::uint64_t completed() const { return completed_.load(std::memory_order_acquire); }
+  bool reached(std::uint64_t place) const override { return completed() >= place; }
   // Blocks until the first `count` items are done.
   bool wait_completed(std::uint64_t count, std::chrono::nanoseconds limit);
   // True when the stream is idle and free of any holder at this instant.

@@ -35,43 +35,16 @@ void copy_row_of_runs(char* dst, const char* src, std::int64_t n, std::int64_t d
 
 }  // namespace
 
-StridedCopy::StridedCopy(const std::vector<std::int64_t>& shape,
-                         const std::vector<std::int64_t>& dst_strides,
-                         const std::vector<std::int64_t>& src_strides, std::int64_t itemsize)
-    : run_(static_cast<std::size_t>(itemsize)), total_(run_) {
-  std::vector<Dim> dims;
-  for (std::size_t k = 0; k < shape.size(); ++k) {
-    total_ *= static_cast<std::size_t>(shape[k]);
-    if (shape[k] != 1) dims.push_back({shape[k], dst_strides[k], src_strides[k]});
-  }
-  std::stable_sort(dims.begin(), dims.end(), [](const Dim& a, const Dim& b) {
-    return a.dst != b.dst ? a.dst > b.dst : a.src > b.src;
-  });
-  for (const Dim& dim : dims) {
-    if (!dims_.empty() && dims_.back().dst == dim.dst * dim.extent &&
-        dims_.back().src == dim.src * dim.extent) {
-      dims_.back() = {dims_.back().extent * dim.extent, dim.dst, dim.src};
-    } else {
-      dims_.push_back(dim);
-    }
-  }
-  if (!dims_.empty() && dims_.back().dst == itemsize && dims_.back().src == itemsize) {
-    run_ *= static_cast<std::size_t>(dims_.back().extent);
-    dims_.pop_back();
-  }
-}
-
-// Calls row(dst, src, innermost dimension) for every index of the other dimensions.
 template <class Row>
 void StridedCopy::for_each_row(char* dst, const char* src, Row row) const {
-  const Dim inner = dims_.empty() ? Dim{1, 0, 0} : dims_.back();
-  const std::size_t outer_dims = dims_.empty() ? 0 : dims_.size() - 1;
+  const Dim inner = dims().empty() ? Dim{1, 0, 0} : dims().back();
+  const std::size_t outer_dims = dims().empty() ? 0 : dims().size() - 1;
   std::size_t rows = 1;
-  for (std::size_t k = 0; k < outer_dims; ++k) rows *= static_cast<std::size_t>(dims_[k].extent);
-  const std::size_t row_bytes = static_cast<std::size_t>(inner.extent) * run_;
+  for (std::size_t k = 0; k < outer_dims; ++k) rows *= static_cast<std::size_t>(dims()[k].extent);
+  const std::size_t row_bytes = static_cast<std::size_t>(inner.extent) * run();
 
   if (outer_dims == 0 && inner.extent > 1) {  // one long row: split it
-    const std::size_t grain = std::max<std::size_t>(1, kCopyGrain / run_);
+    const std::size_t grain = std::max<std::size_t>(1, kCopyGrain / run());
     parallel_for(static_cast<std::size_t>(inner.extent), grain,
                  [&](std::size_t begin, std::size_t end) {
                    const auto first = static_cast<std::int64_t>(begin);
@@ -86,20 +59,20 @@ void StridedCopy::for_each_row(char* dst, const char* src, Row row) const {
     std::int64_t dst_at = 0, src_at = 0;
     std::size_t rest = begin;
     for (std::size_t k = outer_dims; k-- > 0;) {
-      const auto extent = static_cast<std::size_t>(dims_[k].extent);
+      const auto extent = static_cast<std::size_t>(dims()[k].extent);
       index[k] = static_cast<std::int64_t>(rest % extent);
       rest /= extent;
-      dst_at += index[k] * dims_[k].dst;
-      src_at += index[k] * dims_[k].src;
+      dst_at += index[k] * dims()[k].dst;
+      src_at += index[k] * dims()[k].src;
     }
     for (std::size_t r = begin; r < end; ++r) {
       row(dst + dst_at, src + src_at, inner);
       for (std::size_t k = outer_dims; k-- > 0;) {
-        dst_at += dims_[k].dst;
-        src_at += dims_[k].src;
-        if (++index[k] < dims_[k].extent) break;
-        dst_at -= dims_[k].extent * dims_[k].dst;
-        src_at -= dims_[k].extent * dims_[k].src;
+        dst_at += dims()[k].dst;
+        src_at += dims()[k].src;
+        if (++index[k] < dims()[k].extent) break;
+        dst_at -= dims()[k].extent * dims()[k].dst;
+        src_at -= dims()[k].extent * dims()[k].src;
         index[k] = 0;
       }
     }
@@ -107,25 +80,25 @@ void StridedCopy::for_each_row(char* dst, const char* src, Row row) const {
 }
 
 void StridedCopy::copy(void* dst, const void* src) const {
-  if (dims_.empty()) {
-    copy_bytes_parallel(dst, src, run_);
+  if (dims().empty()) {
+    copy_bytes_parallel(dst, src, run());
     return;
   }
-  const bool streaming = total_ >= streaming_threshold();
+  const bool streaming = nbytes() >= streaming_threshold();
   for_each_row(static_cast<char*>(dst), static_cast<const char*>(src),
                [&](char* d, const char* s, const Dim& dim) {
-                 copy_row_of_runs(d, s, dim.extent, dim.dst, dim.src, run_, streaming);
+                 copy_row_of_runs(d, s, dim.extent, dim.dst, dim.src, run(), streaming);
                });
 }
 
 void StridedCopy::fill(void* dst, std::uint8_t value) const {
-  if (dims_.empty()) {
-    fill_bytes_parallel(dst, value, run_);
+  if (dims().empty()) {
+    fill_bytes_parallel(dst, value, run());
     return;
   }
   auto* bytes = static_cast<char*>(dst);
   for_each_row(bytes, bytes, [&](char* d, const char*, const Dim& dim) {
-    for (std::int64_t i = 0; i < dim.extent; ++i) std::memset(d + i * dim.dst, value, run_);
+    for (std::int64_t i = 0; i < dim.extent; ++i) std::memset(d + i * dim.dst, value, run());
   });
 }
 

@@ -20,7 +20,7 @@ NATIVE = TESTS.parent / "native"
 SOURCES = [
     TESTS / "native" / "coding_fuzz.cpp",
     *sorted(p for p in (NATIVE / "coding").glob("*.cpp") if p.name != "bind_coding.cpp"),
-    *(NATIVE / "runtime" / f"{name}.cpp" for name in ("parallel", "lifecycle")),
+    NATIVE / "runtime" / "parallel.cpp",
 ]
 SECONDS = float(os.environ.get("ACCEL_FUZZ_SECONDS", "60"))
 

@@ -17,7 +17,7 @@ import accel
 
 TESTS = Path(__file__).resolve().parents[1]
 NATIVE = TESTS.parent / "native"
-RUNTIME = [NATIVE / "runtime" / f"{name}.cpp" for name in ("copy_bytes", "parallel", "lifecycle")]
+RUNTIME = [NATIVE / "runtime" / f"{name}.cpp" for name in ("copy_bytes", "parallel")]
 ENGINE = [NATIVE / "kv" / f"{name}.cpp" for name in ("leaf", "box", "transfer")]
 #: Program -> its sources: those that make one translation unit, since the standard headers are most
 #: of the work, and those that have one each.

@@ -22,7 +22,7 @@ SOURCES = [
     TESTS / "native" / "quantize_rows.cpp",
     *sorted((NATIVE / "numeric").glob("*.cpp")),
     *(f for f in sorted((NATIVE / "quantize").glob("*.cpp")) if f.stem not in WITH_PYTHON),
-    *(NATIVE / "runtime" / f"{name}.cpp" for name in ("parallel", "lifecycle")),
+    NATIVE / "runtime" / "parallel.cpp",
 ]
 ROUNDS = 20_000 if os.environ.get("ACCEL_SOAK") == "1" else 800
 

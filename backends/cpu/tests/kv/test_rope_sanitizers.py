@@ -20,7 +20,7 @@ NATIVE = TESTS.parent / "native"
 SOURCES = [
     TESTS / "native" / "rope_engine.cpp",
     *(NATIVE / "rope" / f"{name}.cpp" for name in ("turns", "head", "reposition")),
-    *(NATIVE / "runtime" / f"{name}.cpp" for name in ("parallel", "lifecycle")),
+    NATIVE / "runtime" / "parallel.cpp",
     NATIVE / "numeric" / "rows.cpp",
 ]
 #: Each in a translation unit of its own: they choose their instructions to the end of the file.

@@ -1,6 +1,7 @@
 // Turns the driver's C++ exceptions into Python's.
 
 #include <accel/errors.hpp>
+#include <accel/raise_faults.hpp>
 
 #include "bindings.hpp"
 #include "driver/error.hpp"
@@ -60,6 +61,10 @@ void translate(std::exception_ptr pointer) {
       std::rethrow_exception(pointer);
     } catch (const DriverFault& fault) {
       raise_fault(fault);
+    } catch (const accel::Fault& fault) {
+      accel::raise(fault);
+    } catch (const accel::ArgumentFault& fault) {
+      accel::raise(fault);
     } catch (const DriverMissing& missing) {
       accel::Ref cls = accel::error_class("BackendUnavailableError");
       accel::Ref instance = accel::checked(

@@ -2,7 +2,10 @@
 
 #include <accel/errors.hpp>
 
+#include <tuple>
+
 #include "bindings.hpp"
+#include "driver/launch.hpp"
 #include "runtime/callbacks.hpp"
 #include "runtime/event.hpp"
 #include "runtime/graph.hpp"
@@ -102,6 +105,9 @@ void bind_streams(py::module_& module) {
           "handle",
           [](const Stream& stream) { return reinterpret_cast<std::uintptr_t>(stream.handle); },
           "The CUstream (hipStream_t) as an integer; 0 is the default stream.")
+      .def_property_readonly(
+          "capturing", [](const Stream& stream) { return is_capturing(stream.handle); },
+          "True while the work given to the stream goes into a graph, ours or torch's.")
       .def("query", &Stream::query, "True exactly when all work given so far has completed.")
       .def("synchronize", &Stream::synchronize,
            "Block until all work given so far has completed; AsyncError if any of it failed.")
@@ -183,9 +189,27 @@ void bind_streams(py::module_& module) {
       },
       "Keep objects alive until the stream has run what it has now.");
   module.def(
+      "record_use",
+      [](const Stream& stream, py::handle tensor) {
+        record_use(stream.runtime, stream.handle, tensor.ptr());
+      },
+      "stream"_a, "tensor"_a, "tensor.record_stream(stream); a graph holds it during a capture.");
+  module.def(
       "fault_address",
       [](const Stream& stream) { return stream.state.fault_address(); }, "stream"_a,
       "Where a kernel on this stream reports a fault: the record's address for the device.");
+  module.def(
+      "launch",
+      [](const Stream& stream, std::uintptr_t kernel, const std::tuple<unsigned, unsigned, unsigned>& grid,
+         unsigned block, unsigned shared_bytes, const py::bytes& args) {
+        const std::string bytes = args;
+        Submission submission(stream.runtime);
+        launch(stream.device(), reinterpret_cast<Function>(kernel),
+               {std::get<0>(grid), std::get<1>(grid), std::get<2>(grid)}, block, shared_bytes,
+               stream.handle, bytes.data());
+      },
+      "stream"_a, "function"_a, "grid"_a, "block"_a, "shared_bytes"_a, "args"_a,
+      "Queue one launch of a kernel whose only argument is the struct `args`.");
   module.def("finish_callbacks", &finish_callbacks,
              "Wait for host callbacks; called when the program ends.");
   // No worker may touch an interpreter that is going away.

@@ -11,6 +11,8 @@ void bind_faults(pybind11::module_& module);
 void bind_driver(pybind11::module_& module);
 void bind_events(pybind11::module_& module);
 void bind_streams(pybind11::module_& module);
+void bind_pinned(pybind11::module_& module);
+void bind_memcpy(pybind11::module_& module);
 
 // torch.device("cuda", index). Imports torch on the first call.
 pybind11::object torch_device(int index);

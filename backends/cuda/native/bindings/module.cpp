@@ -14,6 +14,8 @@ PYBIND11_MODULE(_native, module) {
   accel_cuda::bind_driver(module);
   accel_cuda::bind_events(module);
   accel_cuda::bind_streams(module);
+  accel_cuda::bind_pinned(module);
+  accel_cuda::bind_memcpy(module);
   accel_cuda::bind_kv(module);
   accel_cuda::bind_quantize(module);
   accel_cuda::bind_rope(module);

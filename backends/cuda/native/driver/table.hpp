@@ -83,8 +83,6 @@ namespace accel_cuda {
   X(device_uuid, (DeviceUuid*, DeviceOrdinal), "cuDeviceGetUuid", "hipDeviceGetUuid")              \
   X(context_release, (DeviceOrdinal), "cuDevicePrimaryCtxRelease_v2",                              \
     "hipDevicePrimaryCtxRelease")                                                                  \
-  X(context_state, (DeviceOrdinal, unsigned*, int*), "cuDevicePrimaryCtxGetState",                 \
-    "hipDevicePrimaryCtxGetState")                                                                 \
   X(context_synchronize, (), "cuCtxSynchronize", "hipDeviceSynchronize")                           \
   X(stream_wait_value, (StreamHandle, DevicePointer, std::uint32_t, unsigned),                     \
     "cuStreamWaitValue32_v2", nullptr)                                                             \

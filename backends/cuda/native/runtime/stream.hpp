@@ -55,7 +55,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
 void synchronize_device(const Device& device);
 
 // Calls step(), which returns whether it is done, without the GIL until it is; Python's signal
-// handlers run in between, so Ctrl-C is honoured. Waits are short at first and at most 0.2 ms.
+// handlers run in between, so Ctrl-C is honoured. Spins for 10 ms, then looks every 50 us.
 template <class Step>
 void wait_interruptibly(Step step);
 

@@ -4,7 +4,6 @@
 #include <pybind11/pybind11.h>
 
 #include <accel/errors.hpp>
-#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -13,8 +12,8 @@ namespace accel_cuda {
 template <class Step>
 void wait_interruptibly(Step step) {
   using Clock = std::chrono::steady_clock;
-  constexpr auto kSpin = std::chrono::microseconds(500);
-  constexpr auto kLongestSleep = std::chrono::microseconds(200);
+  constexpr auto kSpin = std::chrono::milliseconds(10);
+  constexpr auto kSleep = std::chrono::microseconds(50);
   constexpr auto kSlice = std::chrono::milliseconds(100);
   const auto start = Clock::now();
   for (;;) {
@@ -27,11 +26,11 @@ void wait_interruptibly(Step step) {
         if (done) break;
         const auto now = Clock::now();
         if (now - slice > kSlice) break;
-        // At first as the driver does, which spins too; a long wait costs at most a tenth more.
+        // At first as the driver does, which spins all the time; a long wait is not worth a core.
         if (now - start < kSpin) {
           std::this_thread::yield();
         } else {
-          std::this_thread::sleep_for(std::min<Clock::duration>(kLongestSleep, (now - start) / 10));
+          std::this_thread::sleep_for(kSleep);
         }
       }
     }

@@ -13,7 +13,7 @@ from . import probe
 
 if TYPE_CHECKING:
     from accel import Backend
-    from accel.providers import Events, KVKernels, Streams
+    from accel.providers import Events, KVKernels, Memcpy, PinnedMemory, Streams
 
 NAME = "cuda"
 
@@ -50,6 +50,24 @@ def accel_events(backend: Backend) -> Events | None:
     from .events import CudaEvents
 
     return CudaEvents(backend.device.index)
+
+
+@accel.hookimpl
+def accel_pinned_memory(backend: Backend) -> PinnedMemory | None:
+    if backend.info.name != NAME:
+        return None
+    from .pinned import CudaPinnedMemory
+
+    return CudaPinnedMemory(backend.device.index)
+
+
+@accel.hookimpl
+def accel_memcpy(backend: Backend) -> Memcpy | None:
+    if backend.info.name != NAME:
+        return None
+    from .memcpy import CudaMemcpy
+
+    return CudaMemcpy(backend.device.index)
 
 
 @accel.hookimpl

@@ -38,7 +38,8 @@ def connect(index: int) -> None:
                 f"torch {torch.__version__} was built without CUDA or ROCm",
                 "install a torch built for the driver's CUDA or ROCm version",
             )
-        torch.cuda.init()  # says itself what is wrong with the driver
+        cuda: Any = torch.cuda
+        cuda.init()  # says itself what is wrong with the driver
     _native.open_driver(vendor(), path)
     if torch_has_device() and not path:
         _native.use_torch(_functions())

@@ -85,7 +85,6 @@ FAKE_ENTRY int cuStreamBeginCapture_v2(void* handle, int) {
 }
 
 FAKE_ENTRY int cuStreamEndCapture(void* handle, void** graph) {
-  FAKE_INJECT("cuStreamEndCapture");
   *graph = nullptr;
   Stream* const stream = streams().find(handle);
   if (stream == nullptr) return kInvalidHandle;
@@ -103,6 +102,7 @@ FAKE_ENTRY int cuStreamEndCapture(void* handle, void** graph) {
     const std::size_t count = before[other];
     if (other != stream && count > (waited == origin.end() ? 0 : waited->second)) joined = false;
   }
+  FAKE_INJECT("cuStreamEndCapture");  // the capture has ended all the same
   if (!capture->valid) return kCaptureInvalidated;
   if (!joined) return kCaptureUnjoined;
   *graph = holders().add(new Holder{capture->graph});

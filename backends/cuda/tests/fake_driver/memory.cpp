@@ -259,6 +259,8 @@ FAKE_ENTRY int cuPointerGetAttribute(void* value, int attribute, std::uint64_t a
       return 0;
     case 8: *static_cast<unsigned*>(value) = 0; return 0;
     case 9: *static_cast<int*>(value) = range.device; return 0;
+    case 11: *static_cast<std::uint64_t*>(value) = start; return 0;
+    case 12: *static_cast<std::size_t*>(value) = range.nbytes; return 0;
     default: return kInvalidValue;
   }
 }
@@ -268,7 +270,8 @@ FAKE_ENTRY int cuPointerGetAttributes(unsigned count, const int* attributes, voi
                                       std::uint64_t address) {
   for (unsigned i = 0; i < count; ++i) {
     if (cuPointerGetAttribute(values[i], attributes[i], address) != 0) {
-      std::memset(values[i], 0, attributes[i] == 3 || attributes[i] == 4 ? 8 : 4);
+      const bool is_wide = attributes[i] == 3 || attributes[i] == 4 || attributes[i] > 10;
+      std::memset(values[i], 0, is_wide ? 8 : 4);
     }
   }
   return 0;

@@ -67,6 +67,8 @@ class Blocking:
 
     def _synchronize(self, stream: Any) -> None:
         stream = self._current() if stream is None else stream
+        if getattr(stream, "capturing", False):  # nothing runs before the graph is replayed
+            return
         self._backend.original_of(stream, "synchronize")()
 
 

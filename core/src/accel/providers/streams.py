@@ -172,6 +172,9 @@ class Streams(Provider):
         make the host wait or ask (synchronize, query, blocking copies, copies of pageable memory)
         are refused. An exception that leaves the block ends the capture and throws it away.
 
+        Streams of a backend that has this also have ``capturing``: true while what they are given
+        goes into a graph, of accel's or of the framework's own making.
+
         Args:
             stream: a created stream; the default stream cannot be captured.
 

@@ -3,6 +3,9 @@
 #include <pybind11/stl.h>
 
 #include <accel/errors.hpp>
+#include <algorithm>
+#include <cstring>
+#include <tuple>
 
 #include "bindings/bindings.hpp"
 #include "calls.hpp"
@@ -111,23 +114,95 @@ bool call_write(py::handle writer, py::handle cache, std::int64_t layer, py::han
   return py::cast<Writer&>(writer).write(cache, layer, key, value, slot_mapping, stream);
 }
 
+// The launches of a transfer, as (kernel, blocks, shared bytes, argument struct), without a device: for tests that
+// run kernels on the CPU. A list is a pair (address, stride, int64?) or indices to put into the
+// arguments; None counts.
+DeviceList list_from(const py::object& given, std::vector<std::int64_t>* values) {
+  DeviceList list;
+  if (given.is_none()) return list;
+  if (py::isinstance<py::tuple>(given)) {
+    const auto [data, stride, wide] = given.cast<std::tuple<std::uintptr_t, std::int64_t, bool>>();
+    list.where = DeviceList::Where::Device;
+    list.data = data;
+    list.stride = stride;
+    list.wide = wide;
+    return list;
+  }
+  *values = given.cast<std::vector<std::int64_t>>();
+  list.where = DeviceList::Where::Host;
+  list.values = values->data();
+  return list;
+}
+
+py::list describe_launches(std::int64_t layers, const py::bytes& plan,
+                           const std::vector<Address>& src, const std::vector<Address>& dst,
+                           std::int64_t group, std::int64_t units, const py::object& src_list,
+                           const py::object& dst_list, std::int64_t src_bound,
+                           std::int64_t dst_bound, std::uintptr_t table, std::uintptr_t fault,
+                           std::uintptr_t count) {
+  std::vector<accel_kv_plane> planes;
+  for (const accel_kv_plane& plane : accel::unpack_plan<accel_kv_plane>(std::string_view(plan))) {
+    planes.push_back(group_units(plane, group));
+  }
+  CopyForm form;
+  form.launches = plan_launches(copy_kinds(layers, planes, src, dst));
+  for (CopyLaunch& launch : form.launches) {
+    if (launch.inline_bases()) continue;
+    if (table == 0) throw std::invalid_argument("table: the bases do not fit the arguments");
+    std::memcpy(reinterpret_cast<void*>(table), launch.bases.data(),
+                launch.bases.size() * sizeof(BasePair));
+    launch.args.table = table;
+    table += launch.bases.size() * sizeof(BasePair);
+  }
+  std::vector<std::int64_t> src_values, dst_values;
+  CopyCall call;
+  call.form = &form;
+  call.src = list_from(src_list, &src_values);
+  call.dst = list_from(dst_list, &dst_values);
+  call.units = units;
+  call.src_bound = src_bound;
+  call.dst_bound = dst_bound;
+  call.src_argument = ACCEL_FAULT_ARG_SRC;
+  call.dst_argument = ACCEL_FAULT_ARG_DST;
+  call.fault_kind = ACCEL_FAULT_SLOT;
+  call.count = count;
+  py::list result;
+  for (const PackedLaunch& launch : pack_launches(call, fault)) {
+    result.append(py::make_tuple(
+        kCopyKernelNames[launch.kernel], launch.blocks, launch.shared_bytes,
+        py::bytes(reinterpret_cast<const char*>(&launch.args), sizeof launch.args)));
+  }
+  return result;
+}
+
 py::dict describe_policy(const HostPolicy& policy) {
-  return py::dict("staged_bytes"_a = policy.staged_bytes, "stretch_bytes"_a = policy.stretch_bytes,
+  return py::dict("batched_bytes"_a = policy.batched_bytes,
+                  "batched_run_bytes"_a = policy.batched_run_bytes,
+                  "staged_bytes"_a = policy.staged_bytes, "stretch_bytes"_a = policy.stretch_bytes,
+                  "single_stretch_bytes"_a = policy.single_stretch_bytes,
                   "first_bytes"_a = policy.first_bytes, "most_bytes"_a = policy.most_bytes);
 }
 
-py::dict set_policy(std::int64_t staged, std::int64_t stretch, std::int64_t first,
-                    std::int64_t most) {
+py::dict set_policy(const py::kwargs& given) {
   HostPolicy wanted = host_policy();
-  for (const auto& [given, place] :
-       {std::pair(staged, &wanted.staged_bytes), std::pair(stretch, &wanted.stretch_bytes),
-        std::pair(first, &wanted.first_bytes), std::pair(most, &wanted.most_bytes)}) {
-    if (given >= 0) *place = given;
+  const std::pair<const char*, std::int64_t*> places[] = {
+      {"batched_bytes", &wanted.batched_bytes},
+      {"batched_run_bytes", &wanted.batched_run_bytes},
+      {"staged_bytes", &wanted.staged_bytes},
+      {"stretch_bytes", &wanted.stretch_bytes},
+      {"single_stretch_bytes", &wanted.single_stretch_bytes},
+      {"first_bytes", &wanted.first_bytes},
+      {"most_bytes", &wanted.most_bytes}};
+  for (const auto& [name, value] : given) {
+    const auto text = name.cast<std::string>();
+    const auto place = std::find_if(std::begin(places), std::end(places),
+                                    [&](const auto& p) { return text == p.first; });
+    if (place == std::end(places)) throw std::invalid_argument("no such policy: " + text);
+    *place->second = std::max<std::int64_t>(1, value.cast<std::int64_t>());
   }
   const auto limit = static_cast<std::int64_t>(HostLane::kStagingBytes) / 4;
-  wanted.most_bytes = std::min(std::max<std::int64_t>(wanted.most_bytes, 1), limit);
-  wanted.first_bytes =
-      std::min(std::max<std::int64_t>(wanted.first_bytes, 1), wanted.most_bytes);
+  wanted.most_bytes = std::min(wanted.most_bytes, limit);
+  wanted.first_bytes = std::min(wanted.first_bytes, wanted.most_bytes);
   return describe_policy(set_host_policy(wanted));
 }
 
@@ -166,15 +241,18 @@ void bind_kv(py::module_& module) {
       },
       "device_index"_a, "pointer"_a, "bytes"_a,
       "The device's address of pinned host memory, or 0 when it cannot reach all of it.");
-  kv.def("set_host_policy", &set_policy, "staged_bytes"_a = -1, "stretch_bytes"_a = -1,
-         "first_bytes"_a = -1, "most_bytes"_a = -1,
-         "Change what is not negative; returns what was before.");
+  kv.def("describe_launches", &describe_launches, "layers"_a, "plan"_a, "src_pointers"_a,
+         "dst_pointers"_a, "group"_a, "units"_a, "src_list"_a, "dst_list"_a, "src_bound"_a,
+         "dst_bound"_a, "table"_a = 0, "fault"_a = 0, "count"_a = 0,
+         "(kernel, blocks, shared bytes, argument struct) of the launches of a transfer; needs no device.");
+  kv.def("set_host_policy", &set_policy, "Change what is named; returns what was before.");
   kv.def("host_policy", [] { return describe_policy(host_policy()); });
   kv.def(
       "host_counts",
       [] {
         const HostCounts& counts = host_counts();
-        return py::dict("direct"_a = counts.direct, "staged"_a = counts.staged,
+        return py::dict("direct"_a = counts.direct, "batched"_a = counts.batched,
+                        "staged"_a = counts.staged,
                         "pieces"_a = counts.pieces, "copies"_a = counts.copies);
       },
       "How many transfers to and from the host went which way so far.");

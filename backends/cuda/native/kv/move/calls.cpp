@@ -72,7 +72,9 @@ DeviceList place_in_slab(const UploadSlab& slab, const DeviceList& list, std::in
   return result;
 }
 
-void launch_all(Kernels& kernels, const CopyCall& call, StreamHandle stream, DevicePointer fault) {
+// Calls emit(launch, blocks, args) for every launch.
+template <class Emit>
+void each_launch(const CopyCall& call, DevicePointer fault, Emit emit) {
   for (const CopyLaunch& launch : call.form->launches) {
     accel_copy_args args = launch.args;
     args.fault = fault;
@@ -89,10 +91,16 @@ void launch_all(Kernels& kernels, const CopyCall& call, StreamHandle stream, Dev
       place_here(&args, &args.dst, dst, units, at);
       unsigned blocks = launch.size(&args, units);
       if (call.most_blocks != 0) blocks = std::min(blocks, call.most_blocks);
-      accel_cuda::launch(kernels.device, kernels.copy[launch.kernel], {blocks}, ACCEL_COPY_THREADS,
-                         0, stream, &args);
+      emit(launch, blocks, args);
     }
   }
+}
+
+void launch_all(Kernels& kernels, const CopyCall& call, StreamHandle stream, DevicePointer fault) {
+  each_launch(call, fault, [&](const CopyLaunch& made, unsigned blocks, const accel_copy_args& args) {
+    launch(kernels.device, kernels.copy[made.kernel], {blocks}, ACCEL_COPY_THREADS,
+           made.shared_bytes, stream, &args);
+  });
 }
 
 // Indices on the host that stand beside others on the device: only their range can be told.
@@ -150,6 +158,14 @@ void launch_copy(Kernels& kernels, const CopyCall& call, StreamHandle stream) {
     launch_all(kernels, uploaded, stream, fault);
   }
   kernels.uploads.give(slab, stream);
+}
+
+std::vector<PackedLaunch> pack_launches(const CopyCall& call, DevicePointer fault) {
+  std::vector<PackedLaunch> packed;
+  each_launch(call, fault, [&](const CopyLaunch& made, unsigned blocks, const accel_copy_args& args) {
+    packed.push_back({made.kernel, blocks, made.shared_bytes, args});
+  });
+  return packed;
 }
 
 std::int64_t common_group(const SlotPairs& pairs, const std::vector<accel_kv_plane>& planes,
@@ -235,7 +251,7 @@ void run_transfer(Pair& pair, PyObject* src_cache, PyObject* dst_cache, const Li
                                     {pair.dst.begin(), pair.dst.end()}, pairs, &address)) {
       refuse_shared_bytes(address, names.dst);
     }
-    if ((pair.src_on_host || pair.dst_on_host) && transfer_staged(pair, pairs, stream)) {
+    if ((pair.src_on_host || pair.dst_on_host) && transfer_by_engine(pair, pairs, stream)) {
       keep_caches(pair, src_cache, dst_cache, stream);
       return;
     }

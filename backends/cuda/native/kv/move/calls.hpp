@@ -22,6 +22,14 @@ struct CopyCall {
 // Uploads what has to be, and launches. The GIL must be held.
 void launch_copy(Kernels& kernels, const CopyCall& call, StreamHandle stream);
 
+// What launch_copy launches when all indices fit, for tests that run the kernels on the CPU.
+struct PackedLaunch {
+  CopyKernel kernel;
+  unsigned blocks, shared_bytes;
+  accel_copy_args args;
+};
+std::vector<PackedLaunch> pack_launches(const CopyCall& call, DevicePointer fault);
+
 // Pairs of units that follow one another on both sides, within a block of each, can be copied as
 // one: the largest power of two that divides all such stretches.
 std::int64_t common_group(const accel::SlotPairs& pairs, const std::vector<accel_kv_plane>& planes,

@@ -7,12 +7,12 @@ constexpr std::size_t kAlignment = 512;
 
 }  // namespace
 
-StreamHandle HostLane::side() {
-  if (side_ == nullptr) {
-    ACCEL_CUDA_CALL(stream_create, &side_, kStreamNonBlocking,
+StreamHandle HostLane::made(StreamHandle* stream) {
+  if (*stream == nullptr) {
+    ACCEL_CUDA_CALL(stream_create, stream, kStreamNonBlocking,
                     runtime_.device.greatest_priority());
   }
-  return side_;
+  return *stream;
 }
 
 EventHandle HostLane::take_event() {

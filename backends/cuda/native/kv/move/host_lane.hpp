@@ -1,4 +1,4 @@
-// One direction between the host and a device: a side stream, and staging memory on the device that
+// One direction between the host and a device: side streams, and staging memory on the device that
 // is bounded and reused in turn.
 #pragma once
 
@@ -19,8 +19,9 @@ class HostLane {
   // it, and the device's context to be current; they need no GIL.
   std::mutex mutex;
 
-  // The side stream, made on first use.
-  StreamHandle side();
+  // The side stream for kernels, and one for copies of calls on a default stream; made on first use.
+  StreamHandle side() { return made(&side_); }
+  StreamHandle copies() { return made(&copies_); }
   // `bytes` (at most kStagingBytes) of staging memory. `user` waits for what was last done with it.
   DevicePointer take(std::size_t bytes, StreamHandle user);
   // What `stream` has now is the last use of what was taken since the last call.
@@ -38,10 +39,11 @@ class HostLane {
   };
 
   EventHandle take_event();
+  StreamHandle made(StreamHandle* stream);
 
   Runtime& runtime_;
   std::vector<EventHandle> events_;
-  StreamHandle side_ = nullptr;
+  StreamHandle side_ = nullptr, copies_ = nullptr;
   DevicePointer staging_ = 0;
   std::size_t at_ = 0, begun_ = 0;
   std::deque<Part> parts_;  // in the order of their use

@@ -3,10 +3,11 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
-#include <optional>
 
 #include "calls.hpp"
+#include "copy_engine.hpp"
 #include "stretches.hpp"
 
 namespace accel_cuda::kv {
@@ -27,7 +28,8 @@ struct PieceIndices {
 
 // The launch that moves one piece between the device and `staging`.
 accel_copy_args piece_args(const StagedKind& kind, const Piece& piece, DevicePointer staging,
-                           bool to_host, const PieceIndices& indices, unsigned* tiles) {
+                           bool to_host, const PieceIndices& indices, unsigned* tiles,
+                           unsigned* shared_bytes) {
   CopyLaunch launch;
   launch.args.kinds = 1;
   launch.args.kind[0] = kind.kind.fields;
@@ -65,23 +67,165 @@ accel_copy_args piece_args(const StagedKind& kind, const Piece& piece, DevicePoi
     listed.data = indices.uploaded + static_cast<DevicePointer>(piece.unit * kIndexBytes);
   }
   *tiles = launch.size(&args, piece.units);
+  const std::int64_t places = (kind.kind.tile_vectors - 1) / kind.kind.place_vectors + 2;
+  *shared_bytes = static_cast<unsigned>(16 * places);
   return args;
 }
 
-// Host memory of a mapped address: the same, where the device has one address space with the host.
+// The copies of a piece between staging memory and the host.
 void copy_piece(const StagedKind& kind, const Piece& piece, DevicePointer staging, bool to_host,
-                StreamHandle stream) {
+                StreamHandle stream, EngineCopies* copies) {
+  copies->clear();
   for (const HostCopy& copy : piece_copies(kind, piece)) {
-    const auto bytes = static_cast<std::size_t>(copy.bytes);
     const DevicePointer at = staging + static_cast<DevicePointer>(copy.staging);
-    void* const host = reinterpret_cast<void*>(copy.host);
-    if (to_host) {
-      ACCEL_CUDA_CALL(memcpy_to_host_async, host, at, bytes, stream);
-    } else {
-      ACCEL_CUDA_CALL(memcpy_to_device_async, at, host, bytes, stream);
-    }
-    ++counts.copies;
+    copies->add(to_host ? copy.host : at, to_host ? at : copy.host,
+                static_cast<std::size_t>(copy.bytes));
   }
+  copies->send(stream, to_host);
+  counts.copies += copies->size();
+}
+
+// Groups of units, by their first: of both sides, or of one each.
+struct Units {
+  std::vector<std::int64_t> src, dst;
+  Units(const accel::SlotPairs& pairs, std::int64_t group) {
+    for (std::size_t i = 0; i < pairs.src.size(); i += static_cast<std::size_t>(group)) {
+      src.push_back(pairs.src[i]);
+      dst.push_back(pairs.dst[i]);
+    }
+  }
+};
+
+// The work of a call on the device's default streams goes to a stream of the lane, which batches of
+// copies need; it is in order with what comes before and after all the same.
+class OnLane {
+ public:
+  OnLane(HostLane& lane, StreamHandle given) : lane_(lane), given_(given), used_(given) {
+    if (!is_default_stream(given)) return;
+    used_ = lane.copies();
+    lane.order(given, used_);
+  }
+  StreamHandle stream() const { return used_; }
+  void join() {
+    if (used_ != given_) lane_.order(used_, given_);
+  }
+
+ private:
+  HostLane& lane_;
+  const StreamHandle given_;
+  StreamHandle used_;
+};
+
+std::unique_lock<std::mutex> lock_lane(HostLane& lane) {
+  std::unique_lock<std::mutex> lock(lane.mutex, std::try_to_lock);
+  if (!lock) {
+    pybind11::gil_scoped_release unlocked;
+    lock.lock();
+  }
+  return lock;
+}
+
+bool transfer_batched(Pair& pair, const std::vector<accel_kv_plane>& planes, const Units& units,
+                      bool to_host, StreamHandle stream) {
+  EngineCopies copies;
+  copies.reserve(units.src.size() * pair.src.size());
+  for (std::size_t base = 0; base < pair.src.size(); ++base) {
+    const accel_kv_plane& plane = planes[base % planes.size()];
+    for (std::size_t i = 0; i < units.src.size(); ++i) {
+      const Address src = pair.src[base] + static_cast<Address>(
+                                               accel_kv_unit_offset(&plane.src, units.src[i]));
+      const Address dst = pair.dst[base] + static_cast<Address>(
+                                               accel_kv_unit_offset(&plane.dst, units.dst[i]));
+      for (accel_i64 run = 0; run < plane.runs; ++run) {
+        accel_i64 from, to;
+        accel_kv_run_offsets(&plane, run, &from, &to);
+        copies.add(dst + static_cast<Address>(to), src + static_cast<Address>(from),
+                   static_cast<std::size_t>(plane.run_bytes));
+      }
+    }
+  }
+  HostLane& lane = to_host ? pair.kernels.to_host : pair.kernels.from_host;
+  const std::unique_lock<std::mutex> lock = lock_lane(lane);
+  const Submission submission(pair.kernels.runtime);
+  OnLane on(lane, stream);
+  copies.send(on.stream(), to_host);
+  on.join();
+  counts.copies += copies.size();
+  ++counts.batched;
+  return true;
+}
+
+bool transfer_staged(Pair& pair, const std::vector<accel_kv_plane>& planes, const Units& units,
+                     bool to_host, StreamHandle stream) {
+  const std::vector<std::int64_t>& device_slots = to_host ? units.src : units.dst;
+  const std::vector<std::int64_t>& host_slots = to_host ? units.dst : units.src;
+  const auto count = static_cast<std::int64_t>(device_slots.size());
+  const std::vector<StagedKind> kinds =
+      staged_kinds(pair.layers, planes, pair.src, pair.dst, to_host, host_slots);
+  const std::vector<Piece> pieces =
+      cut_pieces(kinds, count, policy.first_bytes, policy.most_bytes, !to_host);
+  std::int64_t stretches = 0, bytes = 0, most_bases = 0, most_units = 0;
+  bool fits = !pieces.empty();
+  for (const Piece& piece : pieces) {
+    stretches += static_cast<std::int64_t>(piece_copies(kinds[piece.kind], piece).size());
+    bytes += piece.bytes;
+    most_bases = std::max(most_bases, piece.bases);
+    most_units = std::max(most_units, piece.units);
+    fits = fits && piece.bytes <= static_cast<std::int64_t>(HostLane::kStagingBytes) / 2;
+  }
+  const std::int64_t least =
+      EngineCopies::batches() ? policy.stretch_bytes : policy.single_stretch_bytes;
+  if (!fits || bytes / stretches < least) return false;
+
+  Kernels& kernels = pair.kernels;
+  HostLane& lane = to_host ? kernels.to_host : kernels.from_host;
+  PieceIndices indices;
+  indices.bound = to_host ? pair.src_units : pair.dst_units;
+  UploadSlab* slab = nullptr;
+  const Current current(kernels.device);
+  const bool narrow = indices.bound < (std::int64_t{1} << 31);
+  const auto index_bytes = static_cast<std::size_t>(count * kIndexBytes);
+  if (narrow && 4 * most_bases + most_units <= 2 * ACCEL_COPY_WORDS) {
+    indices.here = &device_slots;
+  } else {
+    slab = kernels.uploads.take(index_bytes, stream);
+    std::memcpy(slab->host, device_slots.data(), index_bytes);
+    indices.uploaded = slab->device;
+  }
+  {
+    const std::unique_lock<std::mutex> lock = lock_lane(lane);
+    const Submission submission(kernels.runtime);
+    const StreamHandle side = lane.side();
+    OnLane on(lane, stream);
+    EngineCopies copies;
+    if (slab != nullptr) IndexUploads::send(*slab, index_bytes, on.stream());
+    lane.order(on.stream(), side);
+    for (const Piece& piece : pieces) {
+      const StagedKind& kind = kinds[piece.kind];
+      const DevicePointer staging =
+          lane.take(static_cast<std::size_t>(piece.bytes), to_host ? side : on.stream());
+      if (!to_host) {
+        copy_piece(kind, piece, staging, false, on.stream(), &copies);
+        lane.order(on.stream(), side);
+      }
+      unsigned blocks = 0, shared_bytes = 0;
+      const accel_copy_args args =
+          piece_args(kind, piece, staging, to_host, indices, &blocks, &shared_bytes);
+      launch(kernels.device, kernels.copy[kind.kind.kernel],
+             {std::min(blocks, kernels.host_blocks)}, ACCEL_COPY_THREADS, shared_bytes, side, &args);
+      if (to_host) {
+        lane.order(side, on.stream());
+        copy_piece(kind, piece, staging, true, on.stream(), &copies);
+      }
+      lane.give(to_host ? on.stream() : side);
+      ++counts.pieces;
+    }
+    if (!to_host) lane.order(side, on.stream());
+    on.join();
+  }
+  if (slab != nullptr) kernels.uploads.give(slab, stream);
+  ++counts.staged;
+  return true;
 }
 
 }  // namespace
@@ -96,90 +240,31 @@ HostPolicy host_policy() { return policy; }
 
 HostCounts& host_counts() { return counts; }
 
-bool transfer_staged(Pair& pair, const accel::SlotPairs& pairs, StreamHandle stream) {
+bool transfer_by_engine(Pair& pair, const accel::SlotPairs& pairs, StreamHandle stream) {
   const auto bytes = pair.unit_bytes * static_cast<std::int64_t>(pairs.src.size());
   const bool to_host = pair.dst_on_host;
-  // Staging memory is used in turn by calls, which a graph that is replayed would not know of.
-  if (pair.src_on_host == to_host || bytes < policy.staged_bytes || is_capturing(stream)) {
+  // Staging memory is used in turn by calls, which a graph that is replayed would not know of, and
+  // batches are refused in a capture.
+  if (pair.src_on_host == to_host || is_capturing(stream) ||
+      bytes < std::min(policy.batched_bytes, policy.staged_bytes)) {
     ++counts.direct;
     return false;
   }
   const std::int64_t group = common_group(pairs, pair.planes, kMostGroup);
   std::vector<accel_kv_plane> planes;
   for (const accel_kv_plane& plane : pair.planes) planes.push_back(group_units(plane, group));
-  std::vector<std::int64_t> device_slots, host_slots;
-  for (std::size_t i = 0; i < pairs.src.size(); i += static_cast<std::size_t>(group)) {
-    (to_host ? device_slots : host_slots).push_back(pairs.src[i]);
-    (to_host ? host_slots : device_slots).push_back(pairs.dst[i]);
+  const Units units(pairs, group);
+  std::int64_t shortest = INT64_MAX;
+  for (const accel_kv_plane& plane : planes) shortest = std::min<std::int64_t>(shortest, plane.run_bytes);
+  if (EngineCopies::batches() && bytes >= policy.batched_bytes &&
+      shortest >= policy.batched_run_bytes) {
+    return transfer_batched(pair, planes, units, to_host, stream);
   }
-  const auto units = static_cast<std::int64_t>(device_slots.size());
-  const std::vector<StagedKind> kinds =
-      staged_kinds(pair.layers, planes, pair.src, pair.dst, to_host, host_slots);
-  const std::vector<Piece> pieces =
-      cut_pieces(kinds, units, policy.first_bytes, policy.most_bytes, !to_host);
-  std::int64_t stretches = 0, most_bases = 0, most_units = 0;
-  bool fits = !pieces.empty();
-  for (const Piece& piece : pieces) {
-    stretches += static_cast<std::int64_t>(piece_copies(kinds[piece.kind], piece).size());
-    most_bases = std::max(most_bases, piece.bases);
-    most_units = std::max(most_units, piece.units);
-    fits = fits && piece.bytes <= static_cast<std::int64_t>(HostLane::kStagingBytes) / 2;
+  if (bytes >= policy.staged_bytes && transfer_staged(pair, planes, units, to_host, stream)) {
+    return true;
   }
-  if (!fits || bytes / stretches < policy.stretch_bytes) {
-    ++counts.direct;
-    return false;
-  }
-
-  Kernels& kernels = pair.kernels;
-  HostLane& lane = to_host ? kernels.to_host : kernels.from_host;
-  PieceIndices indices;
-  indices.bound = to_host ? pair.src_units : pair.dst_units;
-  UploadSlab* slab = nullptr;
-  const Current current(kernels.device);
-  const bool narrow = indices.bound < (std::int64_t{1} << 31);
-  const auto index_bytes = static_cast<std::size_t>(units * kIndexBytes);
-  if (narrow && 4 * most_bases + most_units <= 2 * ACCEL_COPY_WORDS) {
-    indices.here = &device_slots;
-  } else {
-    slab = kernels.uploads.take(index_bytes, stream);
-    std::memcpy(slab->host, device_slots.data(), index_bytes);
-    indices.uploaded = slab->device;
-  }
-  std::unique_lock<std::mutex> lock(lane.mutex, std::try_to_lock);
-  if (!lock) {
-    pybind11::gil_scoped_release unlocked;
-    lock.lock();
-  }
-  {
-    const Submission submission(kernels.runtime);
-    const StreamHandle side = lane.side();
-    if (slab != nullptr) IndexUploads::send(*slab, index_bytes, stream);
-    lane.order(stream, side);
-    for (const Piece& piece : pieces) {
-      const StagedKind& kind = kinds[piece.kind];
-      const DevicePointer staging =
-          lane.take(static_cast<std::size_t>(piece.bytes), to_host ? side : stream);
-      if (!to_host) {
-        copy_piece(kind, piece, staging, false, stream);
-        lane.order(stream, side);
-      }
-      unsigned blocks = 0;
-      const accel_copy_args args = piece_args(kind, piece, staging, to_host, indices, &blocks);
-      launch(kernels.device, kernels.copy[kind.kind.kernel],
-             {std::min(blocks, kernels.host_blocks)}, ACCEL_COPY_THREADS, 0, side, &args);
-      if (to_host) {
-        lane.order(side, stream);
-        copy_piece(kind, piece, staging, true, stream);
-      }
-      lane.give(to_host ? stream : side);
-      ++counts.pieces;
-    }
-    if (!to_host) lane.order(side, stream);
-  }
-  lock.unlock();
-  if (slab != nullptr) kernels.uploads.give(slab, stream);
-  ++counts.staged;
-  return true;
+  ++counts.direct;
+  return false;
 }
 
 }  // namespace accel_cuda::kv

@@ -1,9 +1,11 @@
-// Transfers between the device and pinned host memory through staging memory on the device.
+// Transfers between the device and pinned host memory by the copy engines.
 //
-// The device's own kernels can read and write pinned memory ("direct": one launch, right for small
-// and scattered transfers), but reach some 93 % of what its copy engines do. From some megabytes on,
-// and where the host's side consists of long stretches, a kernel packs tokens into staging memory
-// (or unpacks them from it) on a side stream, while a copy engine moves the stretches: in pieces,
+// Direct: the device's own kernels read and write pinned memory. One launch, right for small and
+// scattered transfers, but some 93 % of what the copy engines reach.
+// Batched: the copy engines move what is contiguous on both sides, all of it in one driver call, as
+// fast as one long copy, and no multiprocessor is used.
+// Staged: where only the host's side has long stretches, a kernel packs tokens into staging memory
+// (or unpacks them from it) on a side stream, while the copy engines move the stretches: in pieces,
 // the one next to the kernel alone being small, so that little of the kernel's time shows.
 #pragma once
 
@@ -16,23 +18,24 @@ namespace accel_cuda::kv {
 // What decides between the two ways, and how pieces are cut. Defaults were measured on an H200 with
 // PCIe 5; accel_cuda/kv.py reads them from the environment.
 struct HostPolicy {
-  std::int64_t staged_bytes = 12 << 20;      // from so many on, if stretches are long enough
-  std::int64_t stretch_bytes = 192 << 10;    // mean length on the host from which copies pay
+  std::int64_t batched_bytes = 2 << 20;      // batched from so many on,
+  std::int64_t batched_run_bytes = 16 << 10;  // if runs are this long on both sides
+  std::int64_t staged_bytes = 12 << 20;      // staged from so many on,
+  std::int64_t stretch_bytes = 16 << 10;     // if stretches on the host are this long
+  std::int64_t single_stretch_bytes = 2 << 20;  // the same where the driver has no batches
   std::int64_t first_bytes = 512 << 10;      // the smallest piece
   std::int64_t most_bytes = 8 << 20;         // the largest
 };
 HostPolicy set_host_policy(const HostPolicy& policy);  // returns the one before
 HostPolicy host_policy();
 
-enum class HostPath { Direct, Staged };
-
-// Queues the transfer, if it should go this way; false when nothing was done. Pairs are checked. The
-// GIL must be held.
-bool transfer_staged(Pair& pair, const accel::SlotPairs& pairs, StreamHandle stream);
+// Queues the transfer, if the copy engines should do it; false when nothing was done. Pairs are
+// checked. The GIL must be held.
+bool transfer_by_engine(Pair& pair, const accel::SlotPairs& pairs, StreamHandle stream);
 
 // What the last transfers took, for notes and tests: calls each way.
 struct HostCounts {
-  std::uint64_t direct = 0, staged = 0, pieces = 0, copies = 0;
+  std::uint64_t direct = 0, batched = 0, staged = 0, pieces = 0, copies = 0;
 };
 HostCounts& host_counts();
 

@@ -8,6 +8,8 @@ typedef struct accel_quotient {
   unsigned int by, magic, shift, unused;
 } accel_quotient;
 
+/* Runtime compilers take no functions of the host. */
+#if !defined(__CUDACC_RTC__) && !defined(__HIPCC_RTC__)
 static inline accel_quotient accel_quotient_by(unsigned int by) {
   accel_quotient q;
   unsigned int shift = 0;
@@ -18,5 +20,6 @@ static inline accel_quotient accel_quotient_by(unsigned int by) {
   q.unused = 0;
   return q;
 }
+#endif
 
 #endif

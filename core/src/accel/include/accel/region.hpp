@@ -1,10 +1,46 @@
-#include "region.hpp"
+// Sets of bytes that strided tensors touch, and whether two of them share one.
+#pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <numeric>
+#include <vector>
 
-namespace accel_cpu {
-namespace {
+namespace accel {
+
+// The bytes at base + sum(i_k * stride_k) + [0, run), 0 <= i_k < extent_k. Strides are positive;
+// adjacent dimensions are merged and those of extent 1 dropped.
+class Region {
+ public:
+  Region() = default;
+  Region(std::uintptr_t base, std::size_t nbytes) : base_(base), run_(nbytes), span_(nbytes) {}
+  Region(std::uintptr_t base, const std::vector<std::int64_t>& shape,
+         const std::vector<std::int64_t>& byte_strides, std::int64_t itemsize);
+
+  std::uintptr_t begin() const { return base_; }
+  std::uintptr_t end() const { return base_ + span_; }
+  bool empty() const { return span_ == 0; }
+
+  enum class Answer { No, Yes, Unknown };
+  // Unknown only where the search for a shared byte was given up: some 10^5 steps, which takes
+  // strides that are neither nested nor multiples of one another.
+  static Answer share_bytes(const Region& a, const Region& b);
+  // Whether two different indices touch the same byte.
+  Answer overlaps_itself() const;
+
+ private:
+  struct Dim {
+    std::int64_t extent, stride;
+  };
+  std::uintptr_t base_ = 0;
+  std::vector<Dim> dims_;  // smallest stride first
+  std::size_t run_ = 0;    // contiguous bytes at each index
+  std::size_t span_ = 0;   // from the first byte to behind the last
+  bool repeated_ = false;  // a stride of 0: every byte is touched more than once
+};
+
+namespace detail {
 
 // Does sum(coefficient_k * x_k) = target have a solution with 0 <= x_k <= bound_k? Depth first from
 // the largest coefficient, cut off where the rest cannot reach the target or does not divide it.
@@ -68,9 +104,9 @@ class BoundedSum {
   std::int64_t steps_left_ = 0;
 };
 
-}  // namespace
+}  // namespace detail
 
-Region::Region(std::uintptr_t base, const std::vector<std::int64_t>& shape,
+inline Region::Region(std::uintptr_t base, const std::vector<std::int64_t>& shape,
                const std::vector<std::int64_t>& byte_strides, std::int64_t itemsize)
     : base_(base), run_(static_cast<std::size_t>(itemsize)) {
   for (std::size_t k = 0; k < shape.size(); ++k) {
@@ -96,12 +132,12 @@ Region::Region(std::uintptr_t base, const std::vector<std::int64_t>& shape,
   for (const Dim& dim : dims_) span_ += static_cast<std::size_t>((dim.extent - 1) * dim.stride);
 }
 
-Region::Answer Region::share_bytes(const Region& a, const Region& b) {
+inline Region::Answer Region::share_bytes(const Region& a, const Region& b) {
   if (a.empty() || b.empty() || a.end() <= b.begin() || b.end() <= a.begin()) return Answer::No;
   if (a.dims_.empty() && b.dims_.empty()) return Answer::Yes;
   // base_a + sum(i s) + p = base_b + sum(j t) + q, with j and q counted from their upper ends so
   // that every coefficient is positive.
-  BoundedSum sum;
+  detail::BoundedSum sum;
   for (const Dim& dim : a.dims_) sum.add(dim.stride, dim.extent - 1);
   for (const Dim& dim : b.dims_) sum.add(dim.stride, dim.extent - 1);
   sum.add(1, static_cast<std::int64_t>(a.run_ + b.run_) - 2);
@@ -110,7 +146,7 @@ Region::Answer Region::share_bytes(const Region& a, const Region& b) {
   return sum.reaches(target);
 }
 
-Region::Answer Region::overlaps_itself() const {
+inline Region::Answer Region::overlaps_itself() const {
   if (empty()) return Answer::No;
   if (repeated_) return Answer::Yes;
   std::size_t inner = run_;
@@ -125,7 +161,7 @@ Region::Answer Region::overlaps_itself() const {
   Answer answer = Answer::No;
   const auto run = static_cast<std::int64_t>(run_);
   for (std::size_t k = 0; k < dims_.size(); ++k) {
-    BoundedSum sum;
+    detail::BoundedSum sum;
     sum.add(dims_[k].stride, dims_[k].extent - 2);
     sum.add(1, 2 * (run - 1));
     __int128 target = static_cast<__int128>(run) - 1 - dims_[k].stride;
@@ -140,4 +176,4 @@ Region::Answer Region::overlaps_itself() const {
   return answer;
 }
 
-}  // namespace accel_cpu
+}  // namespace accel

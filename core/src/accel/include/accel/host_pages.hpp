@@ -1,4 +1,5 @@
-#include "host_pages.hpp"
+// Placed, huge and page-locked host pages, from the operating system.
+#pragma once
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -7,37 +8,54 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include "fault.hpp"
 
-namespace accel_cpu {
-namespace {
+namespace accel {
+
+constexpr std::size_t kPageBytes = 4096;
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+
+// Anonymous pages, not locked. What the system refused is said in `note`, one sentence each.
+struct HostPages {
+  void* base = nullptr;
+  std::size_t nbytes = 0;
+  bool huge = false;
+  std::string note;
+};
+
+namespace detail {
 
 constexpr int kMpolBind = 2;  // of linux/mempolicy.h, which not every system has
 
-std::string first_line(const char* path) {
+inline std::string first_line(const char* path) {
   std::ifstream file(path);
   std::string line;
   std::getline(file, line);
   return line;
 }
 
-void append(std::string& note, const std::string& sentence) {
+inline void append_sentence(std::string& note, const std::string& sentence) {
   if (!note.empty()) note += "; ";
   note += sentence;
 }
 
-void* map_anonymous(std::size_t nbytes, int flags) {
+inline void* map_anonymous(std::size_t nbytes, int flags) {
   void* at =
       mmap(nullptr, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
   return at == MAP_FAILED ? nullptr : at;
 }
 
 // A mapping aligned to huge pages, so that the kernel can use them from the first byte.
-void* map_aligned(std::size_t nbytes) {
+inline void* map_aligned(std::size_t nbytes) {
   auto* at = static_cast<char*>(map_anonymous(nbytes + kHugePageBytes, 0));
   if (at == nullptr) return nullptr;
   const auto address = reinterpret_cast<std::uintptr_t>(at);
@@ -47,12 +65,13 @@ void* map_aligned(std::size_t nbytes) {
   return at + head;
 }
 
-}  // namespace
+}  // namespace detail
 
-const std::vector<int>& numa_nodes() {
+// Those online.
+inline const std::vector<int>& numa_nodes() {
   static const std::vector<int> nodes = [] {
     std::vector<int> found;
-    std::stringstream list(first_line("/sys/devices/system/node/online"));  // "0-1,4"
+    std::stringstream list(detail::first_line("/sys/devices/system/node/online"));  // "0-1,4"
     std::string range;
     while (std::getline(list, range, ',')) {
       int first = 0, last = 0;
@@ -65,26 +84,27 @@ const std::vector<int>& numa_nodes() {
   return nodes;
 }
 
-bool bind_to_node(void* base, std::size_t nbytes, int node, std::string& why) {
+// False with the reason in `why`, like all below that take one.
+inline bool bind_to_node(void* base, std::size_t nbytes, int node, std::string& why) {
   constexpr std::size_t kWordBits = 8 * sizeof(unsigned long);
   std::vector<unsigned long> mask(static_cast<std::size_t>(node) / kWordBits + 1);
   mask[static_cast<std::size_t>(node) / kWordBits] |=
       1ul << (static_cast<std::size_t>(node) % kWordBits);
   // The kernel reads one bit less than it is told.
-  if (syscall(SYS_mbind, base, nbytes, kMpolBind, mask.data(), mask.size() * kWordBits + 1, 0) ==
-      0) {
-    return true;
-  }
+  const long refused = syscall(SYS_mbind, base, nbytes, detail::kMpolBind, mask.data(),
+                               mask.size() * kWordBits + 1, 0);
+  if (refused == 0) return true;
   why = std::string("mbind: ") + std::strerror(errno);
   return false;
 }
 
-bool numa_binding_works(std::string& why) {
+// Whether mbind works here; containers often forbid it.
+inline bool numa_binding_works(std::string& why) {
   if (numa_nodes().empty()) {
     why = "the system lists no NUMA nodes";
     return false;
   }
-  void* page = map_anonymous(kPageBytes, 0);
+  void* page = detail::map_anonymous(kPageBytes, 0);
   if (page == nullptr) {
     why = std::string("mmap: ") + std::strerror(errno);
     return false;
@@ -94,15 +114,18 @@ bool numa_binding_works(std::string& why) {
   return works;
 }
 
-std::string huge_page_policy(bool shared) {
-  const std::string line = first_line(shared ? "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
-                                             : "/sys/kernel/mm/transparent_hugepage/enabled");
+// The system's choice among bracketed words: "always [madvise] never" gives "madvise"; "" if
+// absent.
+inline std::string huge_page_policy(bool shared) {
+  const std::string line =
+      detail::first_line(shared ? "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+                                : "/sys/kernel/mm/transparent_hugepage/enabled");
   const std::size_t open = line.find('['), close = line.find(']');
   if (open == std::string::npos || close == std::string::npos) return "";
   return line.substr(open + 1, close - open - 1);
 }
 
-bool advise_huge_pages(void* base, std::size_t nbytes, bool shared, std::string& why) {
+inline bool advise_huge_pages(void* base, std::size_t nbytes, bool shared, std::string& why) {
   const std::string policy = huge_page_policy(shared);
   const bool allowed = shared ? policy == "advise" || policy == "always" ||
                                     policy == "within_size" || policy == "force"
@@ -119,7 +142,8 @@ bool advise_huge_pages(void* base, std::size_t nbytes, bool shared, std::string&
   return true;
 }
 
-bool lock_pages(const void* base, std::size_t nbytes, std::string& why) {
+// mlock, after raising the soft limit if that is all it takes.
+inline bool lock_pages(const void* base, std::size_t nbytes, std::string& why) {
   if (nbytes == 0 || mlock(base, nbytes) == 0) return true;
   int error = errno;
   rlimit limit;
@@ -138,11 +162,11 @@ bool lock_pages(const void* base, std::size_t nbytes, std::string& why) {
   return false;
 }
 
-void unlock_pages(const void* base, std::size_t nbytes) {
+inline void unlock_pages(const void* base, std::size_t nbytes) {
   if (nbytes > 0) munlock(base, nbytes);
 }
 
-bool range_is_mapped(const void* base, std::size_t nbytes) {
+inline bool range_is_mapped(const void* base, std::size_t nbytes) {
   const auto first = reinterpret_cast<std::uintptr_t>(base) / kPageBytes * kPageBytes;
   const auto last = reinterpret_cast<std::uintptr_t>(base) + nbytes;
   std::vector<unsigned char> residency(std::size_t{1} << 16);
@@ -154,7 +178,9 @@ bool range_is_mapped(const void* base, std::size_t nbytes) {
   return true;
 }
 
-HostPages map_host_pages(std::size_t nbytes, int node, bool huge) {
+// Maps nbytes (a multiple of the page size), binds them to `node` (-1: none) and asks for huge
+// pages. Throws Fault OutOfMemory when the mapping or the placement is refused.
+inline HostPages map_host_pages(std::size_t nbytes, int node, bool huge) {
   HostPages pages;
   pages.nbytes = nbytes;
   const auto refuse = [&](const std::string& what) {
@@ -164,28 +190,26 @@ HostPages map_host_pages(std::size_t nbytes, int node, bool huge) {
                                                " bytes of host memory: " + what);
   };
   if (huge && nbytes % kHugePageBytes == 0) {
-    pages.base = map_anonymous(nbytes, MAP_HUGETLB);
+    pages.base = detail::map_anonymous(nbytes, MAP_HUGETLB);
     if (pages.base != nullptr) {
       pages.huge = true;
       pages.note = "huge pages from the reserved pool (MAP_HUGETLB)";
     } else {
-      pages.base = map_aligned(nbytes);
+      pages.base = detail::map_aligned(nbytes);
       std::string why;
       if (pages.base != nullptr) pages.huge = advise_huge_pages(pages.base, nbytes, false, why);
-      append(pages.note,
-             pages.huge ? "transparent huge pages (MADV_HUGEPAGE)" : "no huge pages: " + why);
+      detail::append_sentence(pages.note, pages.huge ? "transparent huge pages (MADV_HUGEPAGE)"
+                                                     : "no huge pages: " + why);
     }
   } else {
-    pages.base = map_anonymous(nbytes, 0);
+    pages.base = detail::map_anonymous(nbytes, 0);
   }
   if (pages.base == nullptr) throw refuse(std::string("mmap: ") + std::strerror(errno));
   std::string why;
   if (node >= 0 && !bind_to_node(pages.base, nbytes, node, why)) throw refuse(why);
-  pages.locked = lock_pages(pages.base, nbytes, why);
-  if (!pages.locked) append(pages.note, "not page-locked: " + why);
   return pages;
 }
 
-void unmap_host_pages(void* base, std::size_t nbytes) { munmap(base, nbytes); }
+inline void unmap_host_pages(void* base, std::size_t nbytes) { munmap(base, nbytes); }
 
-}  // namespace accel_cpu
+}  // namespace accel

@@ -1,0 +1,15 @@
+// The pinned pool of this process, and what its Python side needs to know of the device's streams.
+#pragma once
+
+#include <accel/pinned_module.hpp>
+
+namespace accel_cuda {
+
+struct CudaPinned {
+  static accel::PinnedPool& pool();
+  static const char* package() { return "accel_cuda"; }
+  static void release_finished();
+  static accel::StreamPoint point(pybind11::handle stream);
+};
+
+}  // namespace accel_cuda
