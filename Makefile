@@ -15,7 +15,8 @@ SOURCES := core/src backends/cpu/src backends/cuda/src conformance/src tools/src
 
 BUILD_TOOLS := setuptools wheel scikit-build-core 'pybind11>=2.12' 'cmake>=3.20' ninja
 RUNTIME := 'pluggy>=1.3' numpy click rich jinja2 packaging
-CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy
+CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy \
+  'nvidia-cuda-nvrtc>=13,<14'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup conformance test lint types unit docs clean

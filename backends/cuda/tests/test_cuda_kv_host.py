@@ -24,8 +24,10 @@ from accel.kv.plan import plan_transfer
 
 native = pytest.importorskip("accel_cuda._native", reason="accel-cuda's native part is not built")
 
-FILES = {"kv_copy.cu": ["kv_copy_rows", *(f"kv_copy_turned_{n}" for n in (1, 2, 4, 8, 16))],
-         "kv_gather.cu": ["kv_gather_slots", "kv_upload"]}  # fmt: skip
+FILES = {
+    "kv_copy.cu": [f"kv_copy_{how}_{n}" for how in ("rows", "turned") for n in (1, 2, 4, 8, 16)],
+    "kv_gather.cu": ["kv_gather_slots", "kv_upload"],
+}
 DEFAULTS = native.kv.host_policy()
 KERNEL = ctypes.CFUNCTYPE(
     None, ctypes.POINTER(ctypes.c_uint), ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p

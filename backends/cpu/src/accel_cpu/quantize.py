@@ -13,4 +13,4 @@ class CpuKVQuantize(Quantizing):
     """A row at a time through the first-level cache, on all threads."""
 
     native_quantize = _native
-    devices = ("cpu",)
+    arithmetic_devices = ("cpu",)

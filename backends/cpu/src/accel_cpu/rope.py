@@ -13,4 +13,4 @@ class CpuKVRope(Rotating):
     """Turns rows of channels on all threads."""
 
     native_rope = _native
-    devices = ("cpu",)
+    arithmetic_devices = ("cpu",)

@@ -9,9 +9,9 @@
 
 #include "../runtime/copy_limits.hpp"
 #include "../runtime/pending.hpp"
-#include "../runtime/stream_progress.hpp"
 #include "bindings.hpp"
 #include "copy_batch.hpp"
+#include "copy_elsewhere.hpp"
 #include "copy_issue.hpp"
 #include "copy_operands.hpp"
 #include "pinned.hpp"
@@ -25,19 +25,6 @@ namespace {
 using accel::Operand;
 using accel::StridedPlan;
 using Pair = accel::CopyPair<StridedPlan>;
-
-// Streams of ours, and the default ones, are never destroyed, so that an event can be recorded when
-// somebody asks; others get theirs at once.
-accel::StreamPoint point_of(Runtime& runtime, StreamHandle stream) {
-  constexpr std::uintptr_t kLastDefaultStream = 2;
-  const auto progress = DeviceProgress::of(runtime.device, stream);
-  if (reinterpret_cast<std::uintptr_t>(stream) <= kLastDefaultStream ||
-      runtime.state(stream).ours) {
-    return progress->late_point();
-  }
-  Submission submission(runtime);
-  return progress->point();
-}
 
 // What the work uses stays its own until it has run. torch's allocator is told of the stream for
 // tensors of a device; blocks of the pinned pool remember it; everything else is referred to. A
@@ -98,6 +85,7 @@ class Memcpy {
                           "does not bring: use copy_async");
     }
     if (!give(dst, src, target, "copy")) return;
+    seal(runtime_, runtime_.state(target));
     wait_interruptibly([&] {
       Current current(device_);
       const Result result = driver().stream_query(target);

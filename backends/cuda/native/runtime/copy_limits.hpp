@@ -9,8 +9,8 @@ struct CopyLimits {
   // Within the device: up to here a kernel of ours, which is given in half the time that the driver
   // takes for its own (2 us against 5).
   std::size_t kernel_on_device = std::size_t{4} << 20;
-  // Of a batch, copies within the device, and from and to the host: up to here one kernel for all of
-  // them, beyond the copy engines, which take about 1 us for each.
+  // Of a batch, copies within the device, and from and to the host: up to here one kernel for all
+  // of them, beyond the copy engines, which take about 1 us for each.
   std::size_t batch_on_device = std::size_t{1} << 20;
   std::size_t batch_with_host = std::size_t{256} << 10;
   // Rows from and to the host: from this width on the copy engines, which run at nearly full rate.

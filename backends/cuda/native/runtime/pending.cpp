@@ -34,8 +34,20 @@ bool is_lasting(const StreamState& state) {
   return state.ours || reinterpret_cast<std::uintptr_t>(state.handle) <= kLastDefaultStream;
 }
 
-// Puts an event behind the references that wait for one. When that fails they stay: the work may be
-// under way, and letting go could free memory that it uses.
+}  // namespace
+
+void keep(Runtime& runtime, StreamHandle stream, PyObject* const* objects, std::size_t count) {
+  drain_graveyard();
+  if (is_capturing(stream)) {
+    keep_in_graph(runtime, stream, objects, count);
+    return;
+  }
+  StreamState& state = runtime.state(stream);
+  release_passed(runtime, state, 2);
+  for (PyObject* object : owned(objects, count)) state.open.push_back(object);
+  if (state.open.size() >= kTogether || !is_lasting(state)) seal(runtime, state);
+}
+
 void seal(Runtime& runtime, StreamState& state) {
   if (state.open.empty() || is_capturing(state.handle)) return;
   Held held;
@@ -51,20 +63,6 @@ void seal(Runtime& runtime, StreamState& state) {
     throw;
   }
   state.held.push_back(std::move(held));
-}
-
-}  // namespace
-
-void keep(Runtime& runtime, StreamHandle stream, PyObject* const* objects, std::size_t count) {
-  drain_graveyard();
-  if (is_capturing(stream)) {
-    keep_in_graph(runtime, stream, objects, count);
-    return;
-  }
-  StreamState& state = runtime.state(stream);
-  release_passed(runtime, state, 2);
-  for (PyObject* object : owned(objects, count)) state.open.push_back(object);
-  if (state.open.size() >= kTogether || !is_lasting(state)) seal(runtime, state);
 }
 
 void keep_in_graph(Runtime& runtime, StreamHandle stream, PyObject* const* objects,

@@ -118,6 +118,7 @@ bool Stream::query() {
 
 void Stream::synchronize() {
   refuse_in_capture("stream.synchronize()");
+  seal(runtime, state);
   Current current(device());
   Result result = driver().stream_query(handle);
   if (result == kNotReady) {
@@ -182,6 +183,7 @@ void synchronize_device(const Device& device) {
                           "streams.synchronize() was called while a stream of the device is being "
                           "captured. Cure: call it after the capture has ended");
     }
+    seal(runtime, *state);
     Result result = driver().stream_query(state->handle);
     if (result == kNotReady) {
       wait_interruptibly([&] {

@@ -41,14 +41,7 @@ CHECK_VARIABLE = "ACCEL_CHECK_DEVICE_SLOTS"
 #: staged_bytes, stretch_bytes, first_bytes, most_bytes: native/kv/move/host_transfer.hpp.
 _POLICY_VARIABLE = "ACCEL_CUDA_HOST_{}"
 
-_COPIES = (
-    "kv_copy_rows",
-    "kv_copy_turned_1",
-    "kv_copy_turned_2",
-    "kv_copy_turned_4",
-    "kv_copy_turned_8",
-    "kv_copy_turned_16",
-)
+_COPIES = tuple(f"kv_copy_{how}_{n}" for how in ("rows", "turned") for n in (1, 2, 4, 8, 16))
 _OTHERS = ("kv_gather_slots", "kv_upload")
 
 

@@ -315,3 +315,103 @@ def column_launch(
         return Launch("dequantize_columns", args, (blocks,), THREADS)
     words = 4 + args.slabs * (4 + (2 if shifted else 1) * of_chunk * width)
     return Launch("quantize_columns", args, (2 * blocks,), THREADS, 0, words)
+
+
+def strip_launch(
+    values: Operand,
+    codes: Operand,
+    scales: Operand,
+    offsets: Operand | None,
+    kind: int,
+    packed: bool,
+    shifted: bool,
+    spec: QuantizeSpec,
+    *,
+    cluster: int = 1,
+    width_log: int = 4,
+) -> Launch:
+    """By channel, in shared memory; loads of 16 bytes."""
+    made = column_launch(
+        values, codes, scales, offsets, kind, packed, shifted, 16, spec, False, width_log=width_log
+    )
+    args = made.args
+    args.part = -(-args.tokens // cluster)
+    width = 1 << args.width_log
+    channels = width * chunk_channels(kind, 16)
+    shared = args.part * width * 16 + channels * (16 + 4 * (2 if shifted else 1)) + 4
+    return Launch("quantize_strips", args, (args.slabs * cluster,), 512, shared)
+
+
+class ConvertPaging(ctypes.Structure):
+    _fields_ = [("block", Quotient), ("block_stride", i64), ("slot_stride", i64)]
+
+
+class ConvertScale(ctypes.Structure):
+    _fields_ = [
+        ("data", u64), ("layer_step", i64), ("unit_step", i64), ("head_step", i64),
+        ("number", ctypes.c_float), ("unused", i32),
+    ]  # fmt: skip
+
+
+class ConvertDim(ctypes.Structure):
+    _fields_ = [
+        ("size", Quotient), ("src", i64), ("dst", i64), ("src_head", i64), ("dst_head", i64),
+    ]  # fmt: skip
+
+
+class ConvertPlane(ctypes.Structure):
+    _fields_ = [
+        ("src", ConvertPaging), ("dst", ConvertPaging), ("dim", ConvertDim * 9),
+        ("dims", u32), ("unused", u32), ("chunks", Quotient), ("items", Quotient),
+        ("src_scale", ConvertScale), ("dst_scale", ConvertScale),
+        ("base", u32), ("unused_2", u32),
+    ]  # fmt: skip
+
+
+class ConvertPair(ctypes.Structure):
+    _fields_ = [("src", i64), ("dst", i64)]
+
+
+class ConvertArgs(ctypes.Structure):
+    _fields_ = [
+        ("plane", ConvertPlane * 2), ("bases", u64), ("base", u64 * 4),
+        ("fault", u64), ("list", u64), ("slots", i64), ("slot_step", i64), ("first", i64),
+        ("planes", u32), ("bases_each", u32), ("units", u32),
+        ("form", i32), ("wide", i32), ("unused", i32), ("here", ConvertPair * 64),
+    ]  # fmt: skip
+
+
+COUNTED, PAIRS, SLOTS = range(3)
+
+
+def fill_convert_plane(out: ConvertPlane, plane: Any, sizes: tuple[int, int], chunk: int) -> int:
+    """An ``accel.kv.conversion.ElementPlane``; returns the chunks of a unit."""
+    for side, paging, size in ((out.src, plane.src, sizes[0]), (out.dst, plane.dst, sizes[1])):
+        side.block = Quotient.of(paging.block_size)
+        side.block_stride = paging.block_stride * size
+        side.slot_stride = paging.slot_stride * size
+    items = plane.run // chunk
+    assert items * chunk == plane.run
+    out.dims, out.chunks = len(plane.dims), Quotient.of(items)
+    for d, (extent, src, dst, src_head, dst_head) in enumerate(plane.dims):
+        out.dim[d] = ConvertDim(
+            Quotient.of(extent), src * sizes[0], dst * sizes[1], src_head, dst_head
+        )
+        items *= extent
+    out.items = Quotient.of(items)
+    out.src_scale.number = out.dst_scale.number = 1.0
+    return items
+
+
+def widest_chunk(plane: Any, sizes: tuple[int, int], addresses: Sequence[tuple[int, int]]) -> int:
+    """Elements that are aligned as a whole on both sides."""
+    steps = [*addresses]
+    for name in ("block_stride", "slot_stride"):
+        steps.append((getattr(plane.src, name) * sizes[0], getattr(plane.dst, name) * sizes[1]))
+    steps += [(src * sizes[0], dst * sizes[1]) for _, src, dst, _, _ in plane.dims]
+    chunk = 16 // max(sizes)
+    while chunk > 1 and (
+        plane.run % chunk or any(a % (chunk * sizes[0]) or b % (chunk * sizes[1]) for a, b in steps)
+    ):
+        chunk //= 2
+    return chunk

@@ -105,8 +105,8 @@ def run(library, move, pairs, *, group=1, form="here", blocks=None, fault=0, tab
         len(pairs), listed(src), listed(dst), plan.src_units, plan.dst_units,
         table, fault, count,
     )  # fmt: skip
-    for kernel, tiles, args in launches:
-        library.launch(kernel, args, grid=blocks or tiles, block=THREADS)
+    for kernel, tiles, shared, args in launches:
+        library.launch(kernel, args, grid=blocks or tiles, block=THREADS, shared_bytes=shared)
     return launches
 
 
@@ -156,7 +156,7 @@ def test_elements_are_turned(library, dtype, way):
     move = Move(old, new, "block") if way == "to" else Move(new, old, "block")
     pairs = [(0, 3), (2, 1), (-1, 0), (4, 4)]
     expected = expect(move, pairs)
-    kernels = [name for name, _, _ in run(library, move, pairs)]
+    kernels = [name for name, *_ in run(library, move, pairs)]
     compare(move, expected)
     assert f"kv_copy_turned_{dtype.itemsize}" in kernels and "kv_copy_turned_16" in kernels
 

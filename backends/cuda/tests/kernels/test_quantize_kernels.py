@@ -71,7 +71,7 @@ class Case:
         for raw, before, within in self.raws:
             assert np.array_equal(raw[~within], before[~within])
 
-    def launch(self, shim: Any, back: bool, vector: int | None = None, seed: int = 0) -> None:
+    def launch(self, shim: Any, back: bool, vector: int | None = None, strips: bool = False) -> None:
         spec = self.spec
         kind, packed = KINDS[self.x.dtype], spec.dtype == "int4"
         codes = self.codes[0]
@@ -81,7 +81,11 @@ class Case:
             vector = aa.quantize_vector(kind, packed, self.values[0], codes, length)
         native = aa.QuantizeSpec(spec.steps, spec.zero, spec.lowest, spec.highest)
         scales, offsets = self.scales[0], self.offsets and self.offsets[0]
-        if spec.axis == "channel":
+        if strips:
+            assert vector == 16
+            made = aa.strip_launch(self.values[0], codes, scales, offsets, kind, packed,
+                                   not spec.symmetric, native)  # fmt: skip
+        elif spec.axis == "channel":
             made = aa.column_launch(self.values[0], codes, scales, offsets, kind, packed,
                                     not spec.symmetric, vector, native, back)  # fmt: skip
         else:
@@ -104,7 +108,8 @@ class Case:
         if made.words:
             workspace = self.memory.put(np.zeros(made.words, np.uint32), "workspace")
             made.args.workspace = workspace.ctypes.data
-        library.launch(made.kernel, made.args, grid=made.grid, block=made.block)
+        library.launch(made.kernel, made.args, grid=made.grid, block=made.block,
+                       shared_bytes=made.shared_bytes)  # fmt: skip
         if made.words:
             assert not workspace.any(), "the workspace is left as it was"
 
@@ -124,12 +129,12 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def run(shim: Any, spec: QuantSpec, shape: tuple[int, ...], dtype: torch.dtype,
         pads: tuple[int, int, int] = (0, 0, 0), seed: int = 0, special: bool = False,
-        vector: int | None = None) -> None:  # fmt: skip
+        vector: int | None = None, strips: bool = False) -> None:  # fmt: skip
     print(f"{spec} {shape} {dtype} {pads} seed {seed}")
     with shim("dequantize.cu", {"ACCEL_VALUE": 0, "ACCEL_CODE": 5, "ACCEL_SHIFTED": 0,
                                 "ACCEL_VECTOR": 16}).memory() as memory:  # fmt: skip
         case = Case(memory, spec, shape, dtype, pads, seed, special)
-        case.launch(shim, False, vector)
+        case.launch(shim, False, vector, strips)
         codes, scales, offsets = expect_quantized(case.x, spec)
         assert same_bits(case.scales[1], scales)
         assert offsets is None or same_bits(case.offsets[1], offsets)
@@ -170,6 +175,15 @@ def test_each_code(shim, spec, dtype):
 def test_rows_of_any_length(shim, channels, axis):
     spec = QuantSpec("int8", axis, symmetric=False)
     run(shim, spec, (3, channels), torch.bfloat16, seed=channels, special=True)
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 40, 200])
+@pytest.mark.parametrize("spec", [s for s in SPECS if s.axis == "channel"], ids=str)
+def test_strips(shim, tokens, spec):
+    """Read once, kept in shared memory: a cluster of one block here."""
+    for channels, special in ((16, False), (200, True)):
+        run(shim, spec, (2, tokens, channels), torch.bfloat16, (8, 8, 1), tokens, special,
+            strips=True)  # fmt: skip
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 63, 64, 65, 700])

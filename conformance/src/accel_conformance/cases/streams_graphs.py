@@ -131,7 +131,7 @@ def test_holds_operands(backend: Backend, guarded: Guards, random_tensor: Random
 
 
 @case(level=1, needs=CALLBACKS)
-def test_callback_error(backend: Backend) -> None:
+def test_captured_callback_error(backend: Backend) -> None:
     """A captured callback that raises fails the stream that its replay ran on, each time."""
     captured, stream = backend.streams.create(), backend.streams.create()
     problem = LookupError("raised inside a captured callback")

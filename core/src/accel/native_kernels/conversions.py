@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..kv.convert import check_conversion, conversion_scales, plan_convert
 from ..kv.quantized_write import plan_quantized_write
@@ -24,8 +24,11 @@ class Conversions(Prepared, KVConvert):
     As for transfers, a call looks up what was prepared and enters C++ once.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    #: Device types whose caches these kernels reach.
+    arithmetic_devices: ClassVar[tuple[str, ...]]
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         # By pair of caches, then by whether either side's heads have scales of their own.
         self._converters: dict[tuple[int, int], dict[tuple[bool, bool], Any]] = {}
         # A backend may prepare writers of their own for codes.
@@ -84,7 +87,7 @@ class Conversions(Prepared, KVConvert):
         try:
             of_pair = self._converters[src.uid, dst.uid]
         except (KeyError, AttributeError):
-            check_conversion(src, dst, self.devices)
+            check_conversion(src, dst, self.arithmetic_devices)
             of_pair = {}
             self._keep(self._converters, (src.uid, dst.uid), of_pair)
         ours, theirs = conversion_scales(src, dst, src_scale, dst_scale)

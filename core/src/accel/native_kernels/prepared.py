@@ -32,7 +32,13 @@ class Prepared:
         self._lock = threading.Lock()
 
     def _prepare_writer(self, cache: KVCache) -> Any:
-        cache = check_cache("cache", cache, self.devices)
+        writer = self._new_writer(cache, *self._writer_arguments(cache, self.devices))
+        self._keep(self._writers, cache.uid, writer)
+        return writer
+
+    def _writer_arguments(self, cache: KVCache, devices: tuple[str, ...]) -> tuple[Any, ...]:
+        """What a native writer is made of, for a cache on one of these device types."""
+        cache = check_cache("cache", cache, devices)
         check_destination(cache, "cache")
         spans = [
             v.element_size()
@@ -41,8 +47,7 @@ class Prepared:
             else 0
             for v in cache.views[0]
         ]
-        writer = self._new_writer(
-            cache,
+        return (
             [plane_heads(cache, plane) for plane in range(cache.planes)],
             cache.slots,
             list(cache.pointers),
@@ -50,8 +55,6 @@ class Prepared:
             list(cache.tensor_pointers),
             [_tensors_behind(cache, layer) for layer in range(cache.layers)],
         )
-        self._keep(self._writers, cache.uid, writer)
-        return writer
 
     def _new_writer(self, cache: KVCache, *arguments: Any) -> Any:
         """``Writer(*arguments)``; a backend that needs to know more overrides it."""

@@ -27,10 +27,10 @@ class Quantizing(KVQuantize):
     #: The native submodule ``quantize``.
     native_quantize: ClassVar[Any]
     #: Device types whose tensors these kernels reach.
-    devices: ClassVar[tuple[str, ...]]
+    arithmetic_devices: ClassVar[tuple[str, ...]]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._specs: dict[QuantSpec, Any] = {}
 
     def quantize(
@@ -45,7 +45,7 @@ class Quantizing(KVQuantize):
     ) -> None:
         native = self._resolved(spec)
         if not native.quantize(x, codes, scales, offsets, stream, False):
-            check_quantize(x, codes, scales, offsets, spec, self.devices)
+            check_quantize(x, codes, scales, offsets, spec, self.arithmetic_devices)
             native.quantize(x, codes, scales, offsets, stream, True)
 
     def dequantize(
@@ -60,7 +60,7 @@ class Quantizing(KVQuantize):
     ) -> None:
         native = self._resolved(spec)
         if not native.dequantize(codes, scales, offsets, out, stream, False):
-            check_dequantize(codes, scales, offsets, out, spec, self.devices)
+            check_dequantize(codes, scales, offsets, out, spec, self.arithmetic_devices)
             native.dequantize(codes, scales, offsets, out, stream, True)
 
     def _resolved(self, spec: QuantSpec) -> Any:

@@ -32,10 +32,10 @@ class Rotating(KVRope):
     #: The native submodule ``rope``.
     native_rope: ClassVar[Any]
     #: Device types whose keys these kernels reach.
-    devices: ClassVar[tuple[str, ...]]
+    arithmetic_devices: ClassVar[tuple[str, ...]]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._rotations: WeakKeyDictionary[Rope, Any] = WeakKeyDictionary()
         self._key_caches: dict[int, Any] = {}
         self._of_cache = self.native_rope.reposition_cache
@@ -79,7 +79,9 @@ class Rotating(KVRope):
         layer: int | None,
         stream: Stream | None,
     ) -> None:
-        target = check_rope(keys, old_positions, new_positions, rope, slots, layer, self.devices)
+        target = check_rope(
+            keys, old_positions, new_positions, rope, slots, layer, self.arithmetic_devices
+        )
         units = keys.slots if isinstance(keys, KVCache) else 0
         if old_positions.device.type == "cpu":
             check_positions(old_positions, new_positions, rope, slots, units)
@@ -100,7 +102,9 @@ class Rotating(KVRope):
             )  # fmt: skip
         else:
             rotation.add(keys.shape[-1], inv_freq)
-            done = self._of_tensor(rotation, keys, old_positions, new_positions, table, True, stream)
+            done = self._of_tensor(
+                rotation, keys, old_positions, new_positions, table, True, stream
+            )
         if not done:
             raise AssertionError("the native call refused arguments that core found right")
 

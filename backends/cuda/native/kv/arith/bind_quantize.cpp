@@ -37,7 +37,7 @@ bool run(const Quantizer& quantizer, const Arguments& arguments, py::handle stre
   DeviceTools& tools = quantizer.tools->on(index);
   const StreamHandle target = resolve_stream(stream, tools.device);
   std::vector<QuantizeLaunch> launches =
-      plan_quantize(problem, back, tools.device.properties().multiprocessors);
+      plan_quantize(problem, back, ChipLimits::of(tools.device));
   if (launches.empty()) return true;
   std::vector<Function> functions;
   for (QuantizeLaunch& one : launches) {
@@ -50,7 +50,8 @@ bool run(const Quantizer& quantizer, const Arguments& arguments, py::handle stre
     const Submission submission(tools.runtime);
     for (std::size_t i = 0; i < launches.size(); ++i) {
       const QuantizeLaunch& one = launches[i];
-      launch(tools.device, functions[i], {one.grid}, one.block, 0, target, one.args());
+      launch(tools.device, functions[i], {one.grid}, one.block, one.shared_bytes, target,
+             one.args());
     }
   }
   for (PyObject* const operand : arguments.object) {

@@ -78,7 +78,7 @@ std::vector<ConvertLaunch> plan_convert(const std::vector<ElementPlane>& planes)
     const std::int64_t chunk = chunk_of(plane);
     const Variant variant = {kConvertElements,
                              {static_cast<int>(plane.src), static_cast<int>(plane.dst),
-                              static_cast<int>(chunk), 0}};
+                              static_cast<int>(chunk * std::max(src_size, dst_size)), 0}};
     const auto alike = [&](const ConvertLaunch& launch) {
       return launch.variant.values == variant.values &&
              launch.planes.size() < ACCEL_CONVERT_PLANES;

@@ -202,8 +202,40 @@ std::vector<QuantizeLaunch> plan_rows(const Problem& p, bool back) {
   return launches;
 }
 
-std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, int multiprocessors) {
+// Shared memory of a block that keeps `rows` rows of 2^width_log chunks.
+std::int64_t strip_bytes(const Problem& p, std::int64_t of_chunk, int vector, std::int64_t rows,
+                         unsigned width_log) {
+  const std::int64_t channels = of_chunk << width_log, keys = p.spec.symmetric ? 1 : 2;
+  constexpr std::int64_t kScale = 16;
+  return ((rows << width_log) * vector) + channels * (kScale + 4 * keys) + 4;
+}
+
+// The width of a strip that keeps several blocks on every multiprocessor, if possible; none when
+// the tokens do not fit.
+bool strip_width(const Problem& p, std::int64_t of_chunk, int vector, const ChipLimits& chip,
+                 unsigned* width_log) {
+  if (vector != 16) return false;
+  const std::int64_t rows = (p.tokens.extent + chip.cluster - 1) / chip.cluster;
+  const std::int64_t chunks = p.channels.extent / of_chunk;
+  const unsigned most = std::min(kColumnsLog, log2_of(chunks));
+  const std::int64_t outer = count_of(p.outer);
+  for (const std::int64_t share : {3, 2, 1}) {  // blocks that fit a multiprocessor
+    for (unsigned log = most + 1; log-- > std::min(2u, most);) {
+      const std::int64_t strips = outer * ((chunks + (std::int64_t{1} << log) - 1) >> log);
+      const bool wide = strips * chip.cluster < chip.multiprocessors && log > 2;
+      if (wide && share > 1) continue;  // narrower strips, for all multiprocessors to have some
+      if (strip_bytes(p, of_chunk, vector, rows, log) * share <= chip.shared_bytes) {
+        *width_log = log;
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, const ChipLimits& chip) {
   if (p.channels.extent == 0) return {};
+  const int multiprocessors = chip.multiprocessors;
   std::vector<Dim> rows = p.outer;
   rows.push_back(p.tokens);
   const int vector = vector_of(p, rows, p.channels.extent);
@@ -217,6 +249,7 @@ std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, int multip
   args.channels = static_cast<unsigned>(p.channels.extent);
   args.chunks = static_cast<unsigned>(p.channels.extent / of_chunk);
   args.width_log = std::min(kColumnsLog, log2_of(args.chunks));
+  const bool strips = !back && strip_width(p, of_chunk, vector, chip, &args.width_log);
   const std::int64_t width = std::int64_t{1} << args.width_log;
   const std::int64_t slabs_each = (args.chunks + width - 1) / width;
   // Long parts cost less, but all multiprocessors should have some.
@@ -230,7 +263,10 @@ std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, int multip
     passes /= 2;
   }
   args.part = static_cast<unsigned>(passes * rows_of_pass);
-  const std::int64_t parts = parts_of(args.part);
+  if (strips) {
+    args.part = static_cast<unsigned>((p.tokens.extent + chip.cluster - 1) / chip.cluster);
+  }
+  const std::int64_t parts = strips ? chip.cluster : parts_of(args.part);
   args.parts = quotient(parts);
   args.slabs_by = quotient(slabs_each);
   args.ahead = static_cast<unsigned>((multiprocessors * kResident + parts - 1) / parts);
@@ -251,9 +287,14 @@ std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, int multip
     const std::int64_t outer = count_of(dims), slabs = outer * slabs_each;
     made.outer = static_cast<unsigned>(outer);
     made.slabs = static_cast<unsigned>(slabs);
-    launch.grid = static_cast<unsigned>(slabs * parts * (back ? 1 : 2));
-    launch.variant = variant_of(p, back ? kDequantizeColumns : kQuantizeColumns, vector);
-    if (!back) {
+    launch.grid = static_cast<unsigned>(slabs * parts * (back || strips ? 1 : 2));
+    const KernelId id = back ? kDequantizeColumns : strips ? kQuantizeStrips : kQuantizeColumns;
+    launch.variant = variant_of(p, id, vector);
+    if (strips) {
+      launch.block = 512;
+      launch.shared_bytes =
+          static_cast<unsigned>(strip_bytes(p, of_chunk, vector, args.part, args.width_log));
+    } else if (!back) {
       const std::int64_t keys = (p.spec.symmetric ? 1 : 2) * of_chunk * width;
       const std::int64_t words = ACCEL_COLUMN_WORDS + slabs * (ACCEL_SLAB_WORDS + keys);
       launch.workspace = static_cast<std::size_t>(words) * sizeof(unsigned);
@@ -267,10 +308,20 @@ std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, int multip
 
 }  // namespace
 
-std::vector<QuantizeLaunch> plan_quantize(const Problem& problem, bool back, int multiprocessors) {
+ChipLimits ChipLimits::of(const Device& device) {
+  const Device::Properties& known = device.properties();
+  ChipLimits chip;
+  chip.multiprocessors = std::max(1, known.multiprocessors);
+  chip.cluster = driver().vendor == Vendor::Cuda && known.major >= 9 ? 8 : 1;
+  chip.shared_bytes = known.shared_per_block_opt_in;
+  return chip;
+}
+
+std::vector<QuantizeLaunch> plan_quantize(const Problem& problem, bool back,
+                                          const ChipLimits& chip) {
   if (problem.spec.axis == Axis::Channel) {
     if (back && problem.tokens.extent == 0) return {};
-    return plan_columns(problem, back, multiprocessors);
+    return plan_columns(problem, back, chip);
   }
   if (problem.spec.axis == Axis::Group && problem.channels.extent == 0) return {};
   return plan_rows(problem, back);

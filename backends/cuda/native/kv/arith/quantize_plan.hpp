@@ -14,7 +14,7 @@ namespace accel_cuda::arith {
 
 struct QuantizeLaunch {
   Variant variant;
-  unsigned grid = 1, block = 256;
+  unsigned grid = 1, block = 256, shared_bytes = 0;
   bool by_columns = false;
   accel_segment_args segments = {};
   accel_column_args columns = {};
@@ -25,8 +25,17 @@ struct QuantizeLaunch {
   }
 };
 
-// `multiprocessors` of the device; `back` for dequantising. Empty when there is nothing to do.
+// What a launch is cut by.
+struct ChipLimits {
+  int multiprocessors = 1;
+  int cluster = 1;             // blocks that share their shared memory: of kernels/cluster.h
+  int shared_bytes = 48 << 10; // of a block
+
+  static ChipLimits of(const Device& device);
+};
+
+// `back` for dequantising. Empty when there is nothing to do.
 std::vector<QuantizeLaunch> plan_quantize(const accel::quantize::Problem& problem, bool back,
-                                          int multiprocessors);
+                                          const ChipLimits& chip);
 
 }  // namespace accel_cuda::arith

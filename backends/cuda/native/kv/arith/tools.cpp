@@ -21,10 +21,11 @@ constexpr KernelEntry kEntries[kKernelIds] = {
     {"quantize_rows.cu", "quantize_rows_block", kCodeDefines},
     {"quantize_rows.cu", "quantize_rows_odd", kCodeDefines},
     {"quantize_columns.cu", "quantize_columns", kCodeDefines},
+    {"quantize_strips.cu", "quantize_strips", kCodeDefines, true},
     {"dequantize.cu", "dequantize_rows", kCodeDefines},
     {"dequantize.cu", "dequantize_rows_odd", kCodeDefines},
     {"dequantize.cu", "dequantize_columns", kCodeDefines},
-    {"convert.cu", "convert_elements", {"ACCEL_FROM", "ACCEL_TO", "ACCEL_CHUNK", nullptr}},
+    {"convert.cu", "convert_elements", {"ACCEL_FROM", "ACCEL_TO", "ACCEL_VECTOR", nullptr}},
 };
 
 constexpr std::size_t kSmallestWorkspace = std::size_t{64} << 10;
@@ -109,8 +110,9 @@ Function DeviceTools::function(const Variant& variant) {
   for (std::size_t i = 0; i < entry.defines.size(); ++i) {
     if (entry.defines[i] != nullptr) defines[entry.defines[i]] = variant.values[i];
   }
+  const int shared = entry.large_shared ? device.properties().shared_per_block_opt_in : 0;
   const auto handle =
-      find_(device.index, entry.file, entry.kernel, defines).cast<std::uintptr_t>();
+      find_(device.index, entry.file, entry.kernel, defines, shared).cast<std::uintptr_t>();
   return functions_[key] = reinterpret_cast<Function>(handle);
 }
 

@@ -22,6 +22,7 @@ struct KernelEntry {
   const char* file;
   const char* kernel;
   std::array<const char*, 4> defines;
+  bool large_shared = false;  // launches ask for as much shared memory as there is
 };
 
 enum KernelId : unsigned {
@@ -32,6 +33,7 @@ enum KernelId : unsigned {
   kQuantizeRowsBlock,
   kQuantizeRowsOdd,
   kQuantizeColumns,
+  kQuantizeStrips,
   kDequantizeRows,
   kDequantizeRowsOdd,
   kDequantizeColumns,
@@ -89,7 +91,8 @@ class DeviceTools {
     std::size_t bytes;
   };
 
-  pybind11::object find_;  // (device index, file, kernel, defines) -> handle of the function
+  // (device index, file, kernel, defines, dynamic shared bytes) -> handle of the function
+  pybind11::object find_;
   std::unordered_map<std::uint64_t, Function> functions_;
   std::vector<Workspace> workspaces_;  // those outgrown stay: work in flight may use them
 };

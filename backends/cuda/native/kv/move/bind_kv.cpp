@@ -114,11 +114,7 @@ bool call_write(py::handle writer, py::handle cache, std::int64_t layer, py::han
   return py::cast<Writer&>(writer).write(cache, layer, key, value, slot_mapping, stream);
 }
 
-const char* const kKernelNames[kCopyKernels] = {"kv_copy_rows",     "kv_copy_turned_1",
-                                                "kv_copy_turned_2", "kv_copy_turned_4",
-                                                "kv_copy_turned_8", "kv_copy_turned_16"};
-
-// The launches of a transfer, as (kernel, blocks, argument struct), without a device: for tests that
+// The launches of a transfer, as (kernel, blocks, shared bytes, argument struct), without a device: for tests that
 // run kernels on the CPU. A list is a pair (address, stride, int64?) or indices to put into the
 // arguments; None counts.
 DeviceList list_from(const py::object& given, std::vector<std::int64_t>* values) {
@@ -173,7 +169,7 @@ py::list describe_launches(std::int64_t layers, const py::bytes& plan,
   py::list result;
   for (const PackedLaunch& launch : pack_launches(call, fault)) {
     result.append(py::make_tuple(
-        kKernelNames[launch.kernel], launch.blocks,
+        kCopyKernelNames[launch.kernel], launch.blocks, launch.shared_bytes,
         py::bytes(reinterpret_cast<const char*>(&launch.args), sizeof launch.args)));
   }
   return result;
@@ -248,7 +244,7 @@ void bind_kv(py::module_& module) {
   kv.def("describe_launches", &describe_launches, "layers"_a, "plan"_a, "src_pointers"_a,
          "dst_pointers"_a, "group"_a, "units"_a, "src_list"_a, "dst_list"_a, "src_bound"_a,
          "dst_bound"_a, "table"_a = 0, "fault"_a = 0, "count"_a = 0,
-         "(kernel, blocks, argument struct) of the launches of a transfer; needs no device.");
+         "(kernel, blocks, shared bytes, argument struct) of the launches of a transfer; needs no device.");
   kv.def("set_host_policy", &set_policy, "Change what is named; returns what was before.");
   kv.def("host_policy", [] { return describe_policy(host_policy()); });
   kv.def(

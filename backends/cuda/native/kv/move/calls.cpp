@@ -72,7 +72,7 @@ DeviceList place_in_slab(const UploadSlab& slab, const DeviceList& list, std::in
   return result;
 }
 
-// Calls emit(kernel, blocks, args) for every launch.
+// Calls emit(launch, blocks, args) for every launch.
 template <class Emit>
 void each_launch(const CopyCall& call, DevicePointer fault, Emit emit) {
   for (const CopyLaunch& launch : call.form->launches) {
@@ -91,14 +91,15 @@ void each_launch(const CopyCall& call, DevicePointer fault, Emit emit) {
       place_here(&args, &args.dst, dst, units, at);
       unsigned blocks = launch.size(&args, units);
       if (call.most_blocks != 0) blocks = std::min(blocks, call.most_blocks);
-      emit(launch.kernel, blocks, args);
+      emit(launch, blocks, args);
     }
   }
 }
 
 void launch_all(Kernels& kernels, const CopyCall& call, StreamHandle stream, DevicePointer fault) {
-  each_launch(call, fault, [&](CopyKernel kernel, unsigned blocks, const accel_copy_args& args) {
-    launch(kernels.device, kernels.copy[kernel], {blocks}, ACCEL_COPY_THREADS, 0, stream, &args);
+  each_launch(call, fault, [&](const CopyLaunch& made, unsigned blocks, const accel_copy_args& args) {
+    launch(kernels.device, kernels.copy[made.kernel], {blocks}, ACCEL_COPY_THREADS,
+           made.shared_bytes, stream, &args);
   });
 }
 
@@ -161,8 +162,8 @@ void launch_copy(Kernels& kernels, const CopyCall& call, StreamHandle stream) {
 
 std::vector<PackedLaunch> pack_launches(const CopyCall& call, DevicePointer fault) {
   std::vector<PackedLaunch> packed;
-  each_launch(call, fault, [&](CopyKernel kernel, unsigned blocks, const accel_copy_args& args) {
-    packed.push_back({kernel, blocks, args});
+  each_launch(call, fault, [&](const CopyLaunch& made, unsigned blocks, const accel_copy_args& args) {
+    packed.push_back({made.kernel, blocks, made.shared_bytes, args});
   });
   return packed;
 }

@@ -25,7 +25,7 @@ void launch_copy(Kernels& kernels, const CopyCall& call, StreamHandle stream);
 // What launch_copy launches when all indices fit, for tests that run the kernels on the CPU.
 struct PackedLaunch {
   CopyKernel kernel;
-  unsigned blocks;
+  unsigned blocks, shared_bytes;
   accel_copy_args args;
 };
 std::vector<PackedLaunch> pack_launches(const CopyCall& call, DevicePointer fault);

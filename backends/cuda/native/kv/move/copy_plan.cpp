@@ -41,9 +41,17 @@ struct Bits {
   }
 };
 
+// The kernel for elements or vectors of `width` bytes, a power of two, given that of one byte.
+CopyKernel kernel_of(CopyKernel of_bytes, std::int64_t width) {
+  int kernel = of_bytes;
+  for (; width > 1; width /= 2) ++kernel;
+  return static_cast<CopyKernel>(kernel);
+}
+
 accel_copy_side side_of(const accel_kv_paging& p) {
   accel_copy_side side = {};
-  side.block = accel_quotient_by(static_cast<unsigned>(p.block_size));
+  if (p.block_size > 1) side.magic = UINT64_MAX / static_cast<std::uint64_t>(p.block_size) + 1;
+  side.block_size = p.block_size;
   side.block_stride = p.block_stride;
   side.slot_stride = p.slot_stride;
   return side;
@@ -112,15 +120,11 @@ bool try_squares(CopyKind* kind, const accel_kv_plane& plane) {
   fields.width = static_cast<unsigned>(width);
   fields.vectors = accel_quotient_by(static_cast<unsigned>(beside));
   kind->unit_vectors = plane.runs / (side * side);
+  fields.runs = accel_quotient_by(static_cast<unsigned>(kind->unit_vectors));
+  kind->place_vectors = kind->unit_vectors;
   kind->tile_vectors =
       ACCEL_COPY_THREADS * static_cast<int>(std::max<std::int64_t>(1, ACCEL_COPY_LOADS / side));
-  switch (width) {
-    case 1: kind->kernel = kTurned1; break;
-    case 2: kind->kernel = kTurned2; break;
-    case 4: kind->kernel = kTurned4; break;
-    case 8: kind->kernel = kTurned8; break;
-    default: kind->kernel = kTurned16;
-  }
+  kind->kernel = kernel_of(kTurned1, width);
   return true;
 }
 
@@ -159,8 +163,10 @@ void set_rows(CopyKind* kind, const accel_kv_plane& plane) {
   fields.lead = static_cast<unsigned>(lead);
   const std::int64_t vectors = (plane.run_bytes + lead + width - 1) / width;
   fields.vectors = accel_quotient_by(static_cast<unsigned>(vectors));
-  kind->kernel = kRows;
+  kind->kernel = kernel_of(kRows1, width);
   kind->unit_vectors = vectors * plane.runs;
+  kind->place_vectors = vectors;
+  fields.whole = lead == 0 && plane.run_bytes % width == 0 ? 1 : 0;
   kind->tile_vectors = ACCEL_COPY_THREADS * ACCEL_COPY_LOADS;
 }
 
@@ -286,6 +292,8 @@ std::vector<CopyLaunch> plan_launches(const std::vector<CopyKind>& kinds) {
     args.kind[at].bases = static_cast<unsigned>(kind.bases.size());
     launch->unit_vectors[at] = kind.unit_vectors;
     launch->tile_vectors[at] = kind.tile_vectors;
+    const std::int64_t places = (kind.tile_vectors - 1) / kind.place_vectors + 2;
+    launch->shared_bytes = std::max(launch->shared_bytes, static_cast<unsigned>(16 * places));
     launch->base_count += static_cast<std::int64_t>(kind.bases.size());
     launch->unit_bytes += kind.unit_bytes * static_cast<std::int64_t>(kind.bases.size());
     launch->order.insert(launch->order.end(), kind.bases.size(), k);

@@ -22,16 +22,25 @@ struct BasePair {
 };
 
 // The kernels of kv_copy.cu, as indices into what Python prepared.
-enum CopyKernel { kRows = 0, kTurned1, kTurned2, kTurned4, kTurned8, kTurned16, kCopyKernels };
+enum CopyKernel {
+  kRows1, kRows2, kRows4, kRows8, kRows16,
+  kTurned1, kTurned2, kTurned4, kTurned8, kTurned16,
+  kCopyKernels
+};
+inline constexpr const char* kCopyKernelNames[kCopyKernels] = {
+    "kv_copy_rows_1",   "kv_copy_rows_2",   "kv_copy_rows_4",   "kv_copy_rows_8",
+    "kv_copy_rows_16",  "kv_copy_turned_1", "kv_copy_turned_2", "kv_copy_turned_4",
+    "kv_copy_turned_8", "kv_copy_turned_16"};
 
 // Planes of the same strides: one accel_copy_kind, whose counts depend on the number of units.
 struct CopyKind {
-  CopyKernel kernel = kRows;
+  CopyKernel kernel = kRows1;
   accel_copy_kind fields = {};
   std::vector<BasePair> bases;
   std::int64_t unit_vectors = 0;  // vectors, or squares, of a unit of one base
   std::int64_t unit_bytes = 0;    // of one base
-  int tile_vectors = 0;           // of a block
+  std::int64_t place_vectors = 0;  // of a row or unit, which a block looks up once
+  int tile_vectors = 0;            // of a block
 };
 
 // The plane with `count` units, which follow one another on both sides without a block's end between
@@ -47,7 +56,7 @@ CopyKind copy_kind(const accel_kv_plane& plane, std::vector<BasePair> bases);
 
 // Kinds of one kernel, with their bases in the arguments, or in a table that the owner fills in.
 struct CopyLaunch {
-  CopyKernel kernel = kRows;
+  CopyKernel kernel = kRows1;
   std::int64_t base_count = 0;
   std::int64_t most_units = 0;  // of one launch
   std::int64_t unit_bytes = 0;  // over all bases
@@ -61,6 +70,8 @@ struct CopyLaunch {
   std::int64_t index_room() const;
   // Fills in the counts for `units` units; returns the blocks that would each do one tile.
   unsigned size(accel_copy_args* out, std::int64_t units) const;
+
+  unsigned shared_bytes = 0;  // of a block
 
   // Per kind.
   std::int64_t unit_vectors[ACCEL_COPY_KINDS] = {};

@@ -28,7 +28,8 @@ struct PieceIndices {
 
 // The launch that moves one piece between the device and `staging`.
 accel_copy_args piece_args(const StagedKind& kind, const Piece& piece, DevicePointer staging,
-                           bool to_host, const PieceIndices& indices, unsigned* tiles) {
+                           bool to_host, const PieceIndices& indices, unsigned* tiles,
+                           unsigned* shared_bytes) {
   CopyLaunch launch;
   launch.args.kinds = 1;
   launch.args.kind[0] = kind.kind.fields;
@@ -66,6 +67,8 @@ accel_copy_args piece_args(const StagedKind& kind, const Piece& piece, DevicePoi
     listed.data = indices.uploaded + static_cast<DevicePointer>(piece.unit * kIndexBytes);
   }
   *tiles = launch.size(&args, piece.units);
+  const std::int64_t places = (kind.kind.tile_vectors - 1) / kind.kind.place_vectors + 2;
+  *shared_bytes = static_cast<unsigned>(16 * places);
   return args;
 }
 
@@ -205,10 +208,11 @@ bool transfer_staged(Pair& pair, const std::vector<accel_kv_plane>& planes, cons
         copy_piece(kind, piece, staging, false, on.stream(), &copies);
         lane.order(on.stream(), side);
       }
-      unsigned blocks = 0;
-      const accel_copy_args args = piece_args(kind, piece, staging, to_host, indices, &blocks);
+      unsigned blocks = 0, shared_bytes = 0;
+      const accel_copy_args args =
+          piece_args(kind, piece, staging, to_host, indices, &blocks, &shared_bytes);
       launch(kernels.device, kernels.copy[kind.kind.kernel],
-             {std::min(blocks, kernels.host_blocks)}, ACCEL_COPY_THREADS, 0, side, &args);
+             {std::min(blocks, kernels.host_blocks)}, ACCEL_COPY_THREADS, shared_bytes, side, &args);
       if (to_host) {
         lane.order(side, on.stream());
         copy_piece(kind, piece, staging, true, on.stream(), &copies);

@@ -26,10 +26,7 @@ Kernels::Kernels(int device_index, const py::dict& functions, double share)
       uploads(runtime),
       to_host(runtime),
       from_host(runtime) {
-  const char* const names[kCopyKernels] = {"kv_copy_rows",     "kv_copy_turned_1",
-                                           "kv_copy_turned_2", "kv_copy_turned_4",
-                                           "kv_copy_turned_8", "kv_copy_turned_16"};
-  for (int i = 0; i < kCopyKernels; ++i) copy[i] = function_named(functions, names[i]);
+  for (int i = 0; i < kCopyKernels; ++i) copy[i] = function_named(functions, kCopyKernelNames[i]);
   gather_slots = function_named(functions, "kv_gather_slots");
   upload = function_named(functions, "kv_upload");
   const double blocks = share * std::max(1, device.properties().multiprocessors);
@@ -78,7 +75,7 @@ std::unique_ptr<CopyForm> make_form(const Device& device, const std::vector<Copy
   }
   form->shortest_run = INT64_MAX;
   for (const CopyKind& kind : kinds) {
-    const bool narrow = kind.kernel == kRows && kind.fields.width < 16;
+    const bool narrow = kind.kernel < kRows16;
     const std::int64_t run = narrow ? 1 : static_cast<std::int64_t>(kind.fields.run_bytes);
     form->shortest_run = std::min(form->shortest_run, run);
   }

@@ -8,6 +8,10 @@
 
 #include "codes.h"
 
+#ifndef ACCEL_VECTOR
+#define ACCEL_VECTOR 16
+#endif
+
 namespace accel_codes {
 
 constexpr bool kElements = ACCEL_VECTOR == 0;

@@ -8,6 +8,16 @@
 #include "quantize_args.h"
 #include "quotient.h"
 
+#ifndef ACCEL_VALUE
+#define ACCEL_VALUE ACCEL_BF16
+#endif
+#ifndef ACCEL_CODE
+#define ACCEL_CODE ACCEL_I8
+#endif
+#ifndef ACCEL_SHIFTED
+#define ACCEL_SHIFTED 0
+#endif
+
 namespace accel_codes {
 
 constexpr int kValue = ACCEL_VALUE, kCode = ACCEL_CODE;
@@ -135,26 +145,26 @@ ACCEL_DEVICE void ranges_of(const WordRange& r, bool some, Range* ranges) {
         ranges[i] = {0.0f, bits >= 0x7F800000u ? infinity() : accel_of_bits(bits)};
       }
     }
-    return;
-  }
-  float low[kPerWord], high[kPerWord];
-  bool finite[kPerWord];
-  ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
-    low[i] = r.low_f[i];
-    high[i] = r.high_f[i];
-    finite[i] = r.poison[i] == 0.0f;
-  }
-#if ACCEL_PTX(800)
-  if constexpr (kValueSize == 2) {
-    accel_unpack<kValue>(r.low, low);
-    accel_unpack<kValue>(r.high, high);
+  } else {
+    float low[kPerWord], high[kPerWord];
+    bool finite[kPerWord];
     ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
-      finite[i] = is_finite(low[i]) && is_finite(high[i]);
+      low[i] = r.low_f[i];
+      high[i] = r.high_f[i];
+      finite[i] = r.poison[i] == 0.0f;
     }
-  }
+#if ACCEL_PTX(800)
+    if constexpr (kValueSize == 2) {
+      accel_unpack<kValue>(r.low, low);
+      accel_unpack<kValue>(r.high, high);
+      ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
+        finite[i] = is_finite(low[i]) && is_finite(high[i]);
+      }
+    }
 #endif
-  ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
-    ranges[i] = some ? Range{low[i], finite[i] ? high[i] : infinity()} : nothing();
+    ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
+      ranges[i] = some ? Range{low[i], finite[i] ? high[i] : infinity()} : nothing();
+    }
   }
 }
 

@@ -1,17 +1,28 @@
 // Elements of one kind as another: caches of another dtype, and new tokens as codes.
 //
-// Defines: ACCEL_FROM, ACCEL_TO, number kinds; ACCEL_CHUNK, elements that a thread takes at once,
-// contiguous on both sides and aligned as a whole.
+// Defines: ACCEL_FROM, ACCEL_TO, number kinds; ACCEL_VECTOR, bytes of what a thread takes at once, on
+// the side that has more: elements that are contiguous on both sides, and aligned as a whole.
 #include "convert_args.h"
 #include "fault.h"
 #include "numbers.h"
 #include "quotient.h"
 
+#ifndef ACCEL_FROM
+#define ACCEL_FROM ACCEL_BF16
+#endif
+#ifndef ACCEL_TO
+#define ACCEL_TO ACCEL_E4M3
+#endif
+#ifndef ACCEL_VECTOR
+#define ACCEL_VECTOR 16
+#endif
+
 namespace {
 
 constexpr int kFrom = ACCEL_FROM, kTo = ACCEL_TO;
-constexpr unsigned kChunk = ACCEL_CHUNK;
 constexpr unsigned kFromSize = accel_number<kFrom>::size, kToSize = accel_number<kTo>::size;
+constexpr unsigned kChunk = ACCEL_VECTOR / (kFromSize > kToSize ? kFromSize : kToSize);
+static_assert(kChunk >= 1, "at least one element");
 constexpr bool kMultiplies = kFrom == ACCEL_I8 || kFrom == ACCEL_E4M3 || kFrom == ACCEL_E5M2;
 constexpr bool kDivides = kTo == ACCEL_I8 || kTo == ACCEL_E4M3 || kTo == ACCEL_E5M2;
 constexpr unsigned kThreads = 256;

@@ -26,12 +26,10 @@ ACCEL_DEVICE accel_i64 listed_index(const accel_copy_args& args, const accel_cop
 
 /* Byte offset of a unit from the base of its plane; `index` is not negative. */
 ACCEL_DEVICE accel_i64 unit_offset(const accel_copy_side& side, accel_i64 index) {
-  if (side.block.by == 1) return index * side.block_stride;
-  if (index >> 31) {
-    return index / side.block.by * side.block_stride + index % side.block.by * side.slot_stride;
-  }
-  const accel_u32 low = static_cast<accel_u32>(index), block = quotient(low, side.block);
-  return block * side.block_stride + (low - block * side.block.by) * side.slot_stride;
+  if (side.magic == 0) return index * side.block_stride;
+  const accel_i64 block =
+      static_cast<accel_i64>(accel_mul_high(static_cast<accel_u64>(index), side.magic));
+  return block * side.block_stride + (index - block * side.block_size) * side.slot_stride;
 }
 
 /* Where unit `i` starts on both sides, from the bases; false for a pair that is skipped: padding, or
@@ -64,15 +62,13 @@ ACCEL_DEVICE accel_u32 add_axes(const accel_copy_kind& kind, accel_u32 ndim, acc
 }
 
 struct CopyBases {
-  const accel_u8* src;
-  accel_u8* dst;
+  accel_u64 src, dst;
 };
 
 ACCEL_DEVICE CopyBases bases_of(const accel_copy_args& args, accel_u32 base) {
   const accel_u64* const table =
       args.table == 0 ? args.words : accel_pointer<const accel_u64>(args.table);
-  return {accel_pointer<const accel_u8>(table[2 * base]),
-          accel_pointer<accel_u8>(table[2 * base + 1])};
+  return {table[2 * base], table[2 * base + 1]};
 }
 
 /* The kind that a tile of the launch belongs to; *tile becomes its number within the kind. */

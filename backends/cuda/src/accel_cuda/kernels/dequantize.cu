@@ -8,12 +8,16 @@
 #include "device.h"
 #include "segments.h"
 
+#ifndef ACCEL_DEQUANTIZE_TAKEN
+#define ACCEL_DEQUANTIZE_TAKEN 4  // chunks under way at once, of one thread
+#endif
+
 namespace {
 
 using namespace accel_codes;
 
 constexpr unsigned kThreads = 256;
-constexpr unsigned kTaken = 4;  // chunks under way at once, of one thread
+constexpr unsigned kTaken = ACCEL_DEQUANTIZE_TAKEN;
 
 struct Codes {
   accel_u32 word[kCodeWords];
@@ -22,7 +26,7 @@ struct Codes {
 }  // namespace
 
 // Grid: kThreads * kTaken chunks of all segments a block.
-ACCEL_KERNEL_BOUNDS(256, 5, dequantize_rows, accel_segment_args, args) {
+ACCEL_KERNEL_BOUNDS(256, 4, dequantize_rows, accel_segment_args, args) {
   Codes codes[kTaken] = {};
   float scale[kTaken] = {}, offset[kTaken] = {};
   char* to[kTaken];

@@ -1,79 +1,122 @@
 // Strided copies of KV caches: every layout, one launch for all layers and planes.
 //
-// kv_copy_rows: neighbouring threads take neighbouring vectors of 16 bytes (or fewer, as alignment
-// allows), so that the units of a block, which follow one another, are read and written as one run.
+// kv_copy_rows_<bytes of a vector>: neighbouring threads take neighbouring vectors, of 16 bytes or fewer as
+// alignment allows, so that the units of a block, which follow one another, are read and written as one run.
 // kv_copy_turned_<bytes of an element>: runs of 16 bytes or fewer whose neighbours lie along
 // different axes on the two sides (vectorised keys, values kept as [head dim, slot]): squares of 16
 // by 16 bytes are turned in registers, so that both sides move whole vectors.
 //
-// All stride over their tiles, so that a launch of few blocks does the same work: that is how the
-// share of the device that a transfer to or from the host may use is bounded.
+// A block first looks up where the rows (or units) of its tile lie, one thread for each, and keeps
+// that in shared memory; the vectors that follow need no index, no base and no axis, and are all
+// under way at once. Blocks stride over the tiles, so that a launch of few blocks does the same work:
+// that is how the share of the device that a transfer to or from the host may use is bounded.
 #include "device.h"
 
 #include "copy_places.h"
+
+// Blocks that shall fit a multiprocessor at once: what the registers allow without spilling.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
+#define KV_COPY_RESIDENT 6
+#define KV_COPY_RESIDENT_NARROW 5
+#else
+#define KV_COPY_RESIDENT 4
+#define KV_COPY_RESIDENT_NARROW 4
+#endif
 
 namespace {
 
 constexpr accel_u32 kThreads = ACCEL_COPY_THREADS;
 constexpr accel_u32 kLoads = ACCEL_COPY_LOADS;
 
+// Where a row or a unit begins on both sides; `dst` 0: it is skipped.
+struct alignas(16) Place {
+  accel_u64 src, dst;
+};
+
 // --- rows ------------------------------------------------------------------------------------------
 
-// The bytes of a vector that a run's ends leave of it.
-ACCEL_DEVICE void copy_part(accel_u8* to, const accel_u8* from, accel_u32 bytes) {
-  for (accel_u32 i = 0; i < bytes; ++i) accel_store(to + i, accel_load(from + i));
+ACCEL_DEVICE void find_rows(const accel_copy_args& args, const accel_copy_kind& kind,
+                            CopyBases bases, accel_u32 first, accel_u32 count, accel_u32 units,
+                            Place* rows) {
+  for (accel_u32 r = accel_thread(); r < count; r += kThreads) {
+    const accel_u32 row = first + r, unit = quotient(row, kind.runs);
+    accel_i64 src, dst;
+    Place place = {0, 0};
+    if (unit < units && unit_places(args, kind, unit, &src, &dst)) {
+      add_axes(kind, kind.ndim, row - unit * kind.runs.by, &src, &dst);
+      place = {bases.src + static_cast<accel_u64>(src), bases.dst + static_cast<accel_u64>(dst)};
+    }
+    rows[r] = place;
+  }
 }
 
-template <accel_u32 kWidth>
-ACCEL_DEVICE void copy_rows(const accel_copy_args& args, const accel_copy_kind& kind,
-                            CopyBases bases, accel_u32 tile, accel_u32 units) {
+// The bytes of a vector that a run's ends leave of it.
+ACCEL_DEVICE void copy_part(accel_u64 to, accel_u64 from, accel_u32 bytes) {
+  for (accel_u32 i = 0; i < bytes; ++i) {
+    accel_store(accel_pointer<accel_u8>(to + i), accel_load(accel_pointer<accel_u8>(from + i)));
+  }
+}
+
+// `count` vectors, the first of which is vector `skip` of the first row. With kWhole all are whole.
+template <accel_u32 kWidth, bool kWhole>
+ACCEL_DEVICE void copy_vectors(const accel_copy_kind& kind, const Place* rows, accel_u32 skip,
+                               accel_u32 count) {
   typedef accel_vector<kWidth> Vector;
-  const accel_u32 first = tile * (kThreads * kLoads) + accel_thread();
   Vector held[kLoads];
-  accel_u8* to[kLoads];
+  accel_u64 to[kLoads];
   ACCEL_UNROLL
   for (accel_u32 k = 0; k < kLoads; ++k) {
-    const accel_u32 n = first + k * kThreads;
-    to[k] = nullptr;
-    if (n >= kind.total) continue;
-    const accel_u32 row = quotient(n, kind.vectors), vector = n - row * kind.vectors.by;
-    const accel_u32 unit = quotient(row, kind.runs);
-    accel_i64 src, dst;
-    if (unit >= units || !unit_places(args, kind, unit, &src, &dst)) continue;
-    add_axes(kind, kind.ndim, row - unit * kind.runs.by, &src, &dst);
-    const accel_u32 end = (vector + 1) * kWidth - kind.lead;
-    const accel_u32 begin = vector == 0 ? 0 : end - kWidth;
-    const accel_u32 stop = accel_min(end, kind.run_bytes);
-    const accel_u8* const from = bases.src + src + begin;
-    accel_u8* const there = bases.dst + dst + begin;
-    if (stop - begin != kWidth) {
-      copy_part(there, from, stop - begin);
-      continue;
+    const accel_u32 n = k * kThreads + accel_thread();
+    const accel_u32 at = skip + (n < count ? n : 0);
+    const accel_u32 r = quotient(at, kind.vectors), vector = at - r * kind.vectors.by;
+    const Place row = rows[r];
+    accel_u32 begin = vector * kWidth;
+    bool moves = n < count && row.dst != 0;
+    if constexpr (!kWhole) {
+      const accel_u32 end = accel_min(begin + kWidth - kind.lead, kind.run_bytes);
+      begin = vector == 0 ? 0 : begin - kind.lead;
+      if (moves && end - begin != kWidth) {
+        copy_part(row.dst + begin, row.src + begin, end - begin);
+        moves = false;
+      }
     }
-    held[k] = accel_load_stream(reinterpret_cast<const Vector*>(from));
-    to[k] = there;
+    to[k] = moves ? row.dst + begin : 0;
+    if (moves) held[k] = accel_load_stream(accel_pointer<const Vector>(row.src + begin));
   }
   ACCEL_UNROLL
   for (accel_u32 k = 0; k < kLoads; ++k) {
-    if (to[k] != nullptr) accel_store_stream(reinterpret_cast<Vector*>(to[k]), held[k]);
+    if (to[k] != 0) accel_store_stream(accel_pointer<Vector>(to[k]), held[k]);
   }
 }
 
 // --- squares ---------------------------------------------------------------------------------------
+
+ACCEL_DEVICE void find_units(const accel_copy_args& args, const accel_copy_kind& kind,
+                             CopyBases bases, accel_u32 first, accel_u32 count, accel_u32 units,
+                             Place* places) {
+  for (accel_u32 i = accel_thread(); i < count; i += kThreads) {
+    accel_i64 src, dst;
+    Place place = {0, 0};
+    if (first + i < units && unit_places(args, kind, first + i, &src, &dst)) {
+      place = {bases.src + static_cast<accel_u64>(src), bases.dst + static_cast<accel_u64>(dst)};
+    }
+    places[i] = place;
+  }
+}
 
 // 16 bytes of a square: elements that are neighbours in memory.
 struct Line {
   accel_u32 word[4];
 };
 
-ACCEL_DEVICE Line load_line(const accel_u8* p) {
-  const accel_u32x4 v = accel_load_stream(reinterpret_cast<const accel_u32x4*>(p));
+ACCEL_DEVICE Line load_line(accel_u64 address) {
+  const accel_u32x4 v = accel_load_stream(accel_pointer<const accel_u32x4>(address));
   return {{v.x, v.y, v.z, v.w}};
 }
 
-ACCEL_DEVICE void store_line(accel_u8* p, const Line& line) {
+ACCEL_DEVICE void store_line(accel_u64 address, const Line& line) {
   const accel_u32x4 v = {line.word[0], line.word[1], line.word[2], line.word[3]};
-  accel_store_stream(reinterpret_cast<accel_u32x4*>(p), v);
+  accel_store_stream(accel_pointer<accel_u32x4>(address), v);
 }
 
 // Swaps the off-diagonal parts of every pair of lines that are kApart elements of kWidth bytes apart.
@@ -113,90 +156,155 @@ ACCEL_DEVICE void turn(Line* lines) {
   if constexpr (kWidth <= 8) swap_parts<kWidth, 1>(lines);
 }
 
+// `count` squares, the first of which is square `skip` of the first unit.
 template <accel_u32 kWidth>
-ACCEL_DEVICE void copy_squares(const accel_copy_args& args, const accel_copy_kind& kind,
-                               CopyBases bases, accel_u32 tile, accel_u32 units) {
+ACCEL_DEVICE void copy_squares(const accel_copy_kind& kind, const Place* units, accel_u32 skip,
+                               accel_u32 count) {
   constexpr accel_u32 kSide = 16 / kWidth;
   constexpr accel_u32 kSquares = kSide < kLoads ? kLoads / kSide : 1;
   const accel_quotient& along_size = kind.size[kind.ndim - 2];
   const accel_quotient& across_size = kind.size[kind.ndim - 1];
-  const accel_u32 first = tile * (kThreads * kSquares) + accel_thread();
   Line held[kSquares][kSide];
-  accel_u8* to[kSquares];
+  accel_u64 to[kSquares];
   ACCEL_UNROLL
   for (accel_u32 k = 0; k < kSquares; ++k) {
-    const accel_u32 n = first + k * kThreads;
-    to[k] = nullptr;
-    if (n >= kind.total) continue;
+    const accel_u32 n = k * kThreads + accel_thread();
+    const accel_u32 at = skip + (n < count ? n : 0);
+    const accel_u32 unit = quotient(at, kind.runs), square = at - unit * kind.runs.by;
+    const Place place = units[unit];
     // Fastest: a few squares along the source's neighbours, then all along the destination's.
-    accel_u32 rest = quotient(n, kind.vectors);
-    accel_u32 along = n - rest * kind.vectors.by;
+    accel_u32 rest = quotient(square, kind.vectors);
+    accel_u32 along = square - rest * kind.vectors.by;
     const accel_u32 next = quotient(rest, across_size);
     const accel_u32 across = rest - next * across_size.by;
     rest = quotient(next, along_size);
     along += (next - rest * along_size.by) * kind.vectors.by;
-    accel_i64 within_src = 0, within_dst = 0, src, dst;
-    const accel_u32 unit = add_axes(kind, kind.ndim - 2, rest, &within_src, &within_dst);
-    if (unit >= units || !unit_places(args, kind, unit, &src, &dst)) continue;
-    src += within_src + along * 16 + across * kSide * kind.turn_src;
-    dst += within_dst + across * 16 + along * kSide * kind.turn_dst;
-    to[k] = bases.dst + dst;
+    accel_i64 src = along * 16 + across * kSide * kind.turn_src;
+    accel_i64 dst = across * 16 + along * kSide * kind.turn_dst;
+    add_axes(kind, kind.ndim - 2, rest, &src, &dst);
+    const bool moves = n < count && place.dst != 0;
+    to[k] = moves ? place.dst + static_cast<accel_u64>(dst) : 0;
     ACCEL_UNROLL
     for (accel_u32 i = 0; i < kSide; ++i) {
-      held[k][i] = load_line(bases.src + src + i * kind.turn_src);
+      const accel_i64 from = src + static_cast<accel_i64>(i) * kind.turn_src;
+      if (moves) held[k][i] = load_line(place.src + static_cast<accel_u64>(from));
     }
   }
   ACCEL_UNROLL
   for (accel_u32 k = 0; k < kSquares; ++k) {
-    if (to[k] == nullptr) continue;
+    if (to[k] == 0) continue;
     turn<kWidth>(held[k]);
     ACCEL_UNROLL
-    for (accel_u32 i = 0; i < kSide; ++i) store_line(to[k] + i * kind.turn_dst, held[k][i]);
+    for (accel_u32 i = 0; i < kSide; ++i) {
+      const accel_i64 further = static_cast<accel_i64>(i) * kind.turn_dst;
+      store_line(to[k] + static_cast<accel_u64>(further), held[k][i]);
+    }
+  }
+}
+
+// --- tiles -----------------------------------------------------------------------------------------
+
+// A tile of kTile vectors (or squares) of one base; kind.vectors or kind.runs of them have a place.
+struct Tile {
+  accel_u32 first, skip, count, places;
+};
+
+ACCEL_DEVICE Tile tile_of(const accel_copy_kind& kind, const accel_quotient& each, accel_u32 index,
+                          accel_u32 size) {
+  const accel_u32 begin = index * size, end = accel_min(begin + size, kind.total);
+  const accel_u32 first = quotient(begin, each);
+  return {first, begin - first * each.by, end - begin, quotient(end - 1, each) - first + 1};
+}
+
+template <accel_u32 kWidth>
+ACCEL_DEVICE void copy_all_rows(const accel_copy_args& args, Place* rows) {
+  const accel_u32 units = units_of(args);
+  for (accel_u32 t = accel_block_x(); t < args.tiles; t += accel_grid_x()) {
+    accel_u32 index = t;
+    const accel_copy_kind& kind = kind_of(args, &index);
+    const CopyPlace place = place_of(kind, index);
+    const Tile tile = tile_of(kind, kind.vectors, place.tile, kThreads * kLoads);
+    find_rows(args, kind, bases_of(args, place.base), tile.first, tile.places, units, rows);
+    accel_sync_threads();
+    if (kind.whole) {
+      copy_vectors<kWidth, true>(kind, rows, tile.skip, tile.count);
+    } else {
+      copy_vectors<kWidth, false>(kind, rows, tile.skip, tile.count);
+    }
+    if (t + accel_grid_x() < args.tiles) accel_sync_threads();
   }
 }
 
 template <accel_u32 kWidth>
-ACCEL_DEVICE void copy_all_squares(const accel_copy_args& args) {
+ACCEL_DEVICE void copy_all_squares(const accel_copy_args& args, Place* places) {
+  constexpr accel_u32 kSide = 16 / kWidth;
+  constexpr accel_u32 kTile = kThreads * (kSide < kLoads ? kLoads / kSide : 1);
   const accel_u32 units = units_of(args);
   for (accel_u32 t = accel_block_x(); t < args.tiles; t += accel_grid_x()) {
-    accel_u32 tile = t;
-    const accel_copy_kind& kind = kind_of(args, &tile);
-    const CopyPlace place = place_of(kind, tile);
-    copy_squares<kWidth>(args, kind, bases_of(args, place.base), place.tile, units);
+    accel_u32 index = t;
+    const accel_copy_kind& kind = kind_of(args, &index);
+    const CopyPlace place = place_of(kind, index);
+    const Tile tile = tile_of(kind, kind.runs, place.tile, kTile);
+    find_units(args, kind, bases_of(args, place.base), tile.first, tile.places, units, places);
+    accel_sync_threads();
+    copy_squares<kWidth>(kind, places, tile.skip, tile.count);
+    if (t + accel_grid_x() < args.tiles) accel_sync_threads();
   }
 }
 
 }  // namespace
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_rows, accel_copy_args, args) {
-  const accel_u32 units = units_of(args);
-  for (accel_u32 t = accel_block_x(); t < args.tiles; t += accel_grid_x()) {
-    accel_u32 tile = t;
-    const accel_copy_kind& kind = kind_of(args, &tile);
-    const CopyPlace place = place_of(kind, tile);
-    const CopyBases bases = bases_of(args, place.base);
-    switch (kind.width) {
-      case 16: copy_rows<16>(args, kind, bases, place.tile, units); break;
-      case 8: copy_rows<8>(args, kind, bases, place.tile, units); break;
-      case 4: copy_rows<4>(args, kind, bases, place.tile, units); break;
-      case 2: copy_rows<2>(args, kind, bases, place.tile, units); break;
-      default: copy_rows<1>(args, kind, bases, place.tile, units);
-    }
-  }
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_1, accel_copy_args,
+                    args) {
+  ACCEL_DYNAMIC_SHARED(Place, rows);
+  copy_all_rows<1>(args, rows);
+}
+
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_2, accel_copy_args,
+                    args) {
+  ACCEL_DYNAMIC_SHARED(Place, rows);
+  copy_all_rows<2>(args, rows);
+}
+
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_4, accel_copy_args,
+                    args) {
+  ACCEL_DYNAMIC_SHARED(Place, rows);
+  copy_all_rows<4>(args, rows);
+}
+
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_8, accel_copy_args,
+                    args) {
+  ACCEL_DYNAMIC_SHARED(Place, rows);
+  copy_all_rows<8>(args, rows);
+}
+
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_16, accel_copy_args,
+                    args) {
+  ACCEL_DYNAMIC_SHARED(Place, rows);
+  copy_all_rows<16>(args, rows);
 }
 
 ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_1, accel_copy_args, args) {
-  copy_all_squares<1>(args);
+  ACCEL_DYNAMIC_SHARED(Place, places);
+  copy_all_squares<1>(args, places);
 }
+
 ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_2, accel_copy_args, args) {
-  copy_all_squares<2>(args);
+  ACCEL_DYNAMIC_SHARED(Place, places);
+  copy_all_squares<2>(args, places);
 }
+
 ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_4, accel_copy_args, args) {
-  copy_all_squares<4>(args);
+  ACCEL_DYNAMIC_SHARED(Place, places);
+  copy_all_squares<4>(args, places);
 }
+
 ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_8, accel_copy_args, args) {
-  copy_all_squares<8>(args);
+  ACCEL_DYNAMIC_SHARED(Place, places);
+  copy_all_squares<8>(args, places);
 }
+
 ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_16, accel_copy_args, args) {
-  copy_all_squares<16>(args);
+  ACCEL_DYNAMIC_SHARED(Place, places);
+  copy_all_squares<16>(args, places);
 }

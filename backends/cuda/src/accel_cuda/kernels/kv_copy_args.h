@@ -20,9 +20,11 @@ enum {
   ACCEL_COPY_LOADS = 4 /* vectors under way at once by one thread */
 };
 
-/* Where units start on one side: accel_kv_paging with its division prepared. */
+/* Where units start on one side: accel_kv_paging with its division prepared. Indices times block_size
+ * stay below 2^64: then index / block_size is the high word of index * magic. */
 typedef struct accel_copy_side {
-  accel_quotient block; /* units in a block */
+  unsigned long long magic; /* 2^64 / block_size, rounded up; 0 for blocks of one unit */
+  long long block_size;     /* units */
   long long block_stride, slot_stride;
 } accel_copy_side;
 
@@ -34,7 +36,7 @@ typedef struct accel_copy_side {
  * Turned: the last two of `size` are counted in squares of 16 bytes by 16 bytes, of elements of
  * `width` bytes: along `turn_src` elements are neighbours in the source, along `turn_dst` in the
  * destination. There `vectors` is the number of squares side by side along the source that
- * neighbouring threads take.
+ * neighbouring threads take, and `runs` that of all squares of a unit.
  */
 typedef struct accel_copy_kind {
   accel_copy_side src, dst;
@@ -44,7 +46,8 @@ typedef struct accel_copy_kind {
   accel_quotient split; /* a base's tiles, or with `bases_inner` the bases */
   long long turn_src, turn_dst; /* destination stride along turn_src; source stride along turn_dst */
   unsigned run_bytes, ndim, width, lead;
-  unsigned bases, first_base, bases_inner, spare;
+  unsigned bases, first_base, bases_inner;
+  unsigned whole;      /* every vector is of `width` bytes */
   unsigned total;      /* vectors, or squares, of a base */
   unsigned first_tile; /* tiles of the kinds before */
 } accel_copy_kind;

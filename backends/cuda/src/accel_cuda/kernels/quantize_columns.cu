@@ -4,11 +4,12 @@
 // quantize_args.h.
 #include "chunks.h"
 #include "codes.h"
+#include "column_keys.h"
 #include "device.h"
 #include "segments.h"
 
 #ifndef ACCEL_COLUMN_BLOCKS
-#define ACCEL_COLUMN_BLOCKS 4
+#define ACCEL_COLUMN_BLOCKS 3
 #endif
 
 namespace {
@@ -16,17 +17,7 @@ namespace {
 using namespace accel_codes;
 
 constexpr unsigned kThreads = 256, kMostChannels = 32 * kChannels;
-constexpr unsigned kKeys = kShifted ? 2 : 1;
 constexpr unsigned kLoads = 4;  // under way at once, by one thread
-
-// Floats as integers in the same order, above 0: the largest of none is 0.
-ACCEL_DEVICE accel_u32 key_of(float x) {
-  const accel_u32 bits = accel_bits_of(x);
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-ACCEL_DEVICE float of_key(accel_u32 key) {
-  return accel_of_bits(key & 0x80000000u ? key & 0x7FFFFFFFu : ~key);
-}
 
 // A block's part of a slab, and what its thread does there.
 struct Part {
@@ -83,16 +74,7 @@ ACCEL_DEVICE void find_ranges(const accel_column_args& args, const Part& p, acce
     ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) add_word(&words[w], v.word[w]);
   });
   Range ranges[kChannels];
-  bool finite = true;
-  ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) {
-    Range both[kPerWord];
-    ranges_of(words[w], p.inside && p.row < p.end, both);
-    ACCEL_UNROLL for (unsigned i = 0; i < kOfWord; ++i) {
-      ranges[w * kOfWord + i] = both[i];
-      finite = finite && all_finite(both[i]);
-    }
-  }
-  if (!finite) {
+  if (!find_channel_ranges(words, p.inside && p.row < p.end, ranges)) {
     accel_atomic_or(&p.words[2], 1u);
     for (unsigned i = 0; i < kChannels; ++i) ranges[i] = nothing();
     for_rows(args, p, [&](accel_u32, const Chunk& v) {
@@ -105,11 +87,7 @@ ACCEL_DEVICE void find_ranges(const accel_column_args& args, const Part& p, acce
     // Keys of the same channel of neighbouring chunks are neighbours.
     const accel_u32 at = p.chunk - p.first_chunk;
     ACCEL_UNROLL for (unsigned i = 0; i < kChannels; ++i) {
-      const Range& r = ranges[i];
-      if (kShifted ? r.low > r.high : r.high == 0.0f) continue;
-      const accel_u32 high = kShifted ? key_of(r.high) : accel_bits_of(r.high);
-      accel_atomic_max(&keys[i * width + at], high);
-      if constexpr (kShifted) accel_atomic_max(&keys[(kChannels + i) * width + at], ~key_of(r.low));
+      join_keys(ranges[i], &keys[i * width + at], kChannels * width);
     }
   }
   accel_sync_threads();
@@ -131,23 +109,12 @@ ACCEL_DEVICE void find_scales(const accel_column_args& args, const Part& p, bool
   const accel_u32 width = 1u << args.width_log;
   const bool finite = p.words[2] == 0;
   for (accel_u32 n = accel_thread(); n < kChannels * width; n += kThreads) {
-    const accel_u32 high = p.words[ACCEL_SLAB_WORDS + n];
-    Range range = nothing();
-    if constexpr (!kShifted) {
-      range.high = accel_of_bits(high);
-    } else if (high != 0) {
-      range = {of_key(~p.words[ACCEL_SLAB_WORDS + kChannels * width + n]), of_key(high)};
-    }
+    const accel_u32* const key = &p.words[ACCEL_SLAB_WORDS + n];
+    const Range range = range_of_keys(*key, kShifted ? key[kChannels * width] : 0u);
     const Scale scale = scale_of(range, args.spec.steps, finite);
     scales[n] = scale;
     const accel_u32 i = n >> args.width_log, chunk = p.first_chunk + (n & (width - 1));
-    if (!first || chunk >= args.chunks) continue;
-    const accel_i64 channel = (accel_i64)chunk * kChannels + i;
-    *(float*)(p.place.at[ACCEL_SCALES] + channel * args.channel_step[ACCEL_SCALES]) = scale.scale;
-    if constexpr (kShifted) {
-      *(float*)(p.place.at[ACCEL_OFFSETS] + channel * args.channel_step[ACCEL_OFFSETS]) =
-          scale.offset;
-    }
+    if (first && chunk < args.chunks) write_scale(args, p.place, chunk, i, scale);
   }
   accel_sync_threads();
 }

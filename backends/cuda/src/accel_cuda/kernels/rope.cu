@@ -19,6 +19,16 @@
 #define ACCEL_ROPE_BLOCKS 4
 #endif
 
+#ifndef ACCEL_VALUE
+#define ACCEL_VALUE ACCEL_BF16
+#endif
+#ifndef ACCEL_INTERLEAVED
+#define ACCEL_INTERLEAVED 0
+#endif
+#ifndef ACCEL_VECTOR
+#define ACCEL_VECTOR 16
+#endif
+
 namespace {
 
 constexpr int kKind = ACCEL_VALUE;
@@ -36,7 +46,7 @@ struct Move {
 };
 
 struct Item {
-  char* head;
+  char* at;
   accel_words<kWords> held[kLoads];
   float element[2];
 };
@@ -139,13 +149,14 @@ ACCEL_DEVICE accel_i64 channel_offset(const accel_rope_args& args, accel_u32 cha
   return outer * args.outer_stride + (channel - outer * args.inner) * args.stride;
 }
 
-ACCEL_DEVICE void fetch(char* head, const accel_i64* places, Item* item) {
-  item->head = head;
+// `at`: where the chunk's first channels are; the second ones are `apart` bytes further on.
+ACCEL_DEVICE void fetch(char* at, accel_i64 apart, Item* item) {
+  item->at = at;
   for (unsigned i = 0; i < kLoads; ++i) {
     if constexpr (kElements) {
-      item->element[i] = accel_read<kKind>(head + places[i]);
+      item->element[i] = accel_read<kKind>(at + i * apart);
     } else {
-      item->held[i] = accel_load_words<kWords>(head + places[i]);
+      item->held[i] = accel_load_words<kWords>(at + i * apart);
     }
   }
 }
@@ -157,12 +168,12 @@ ACCEL_DEVICE void turn_pair(float* x, float* y, float c, float s) {
   *x = turned;
 }
 
-ACCEL_DEVICE void turn(const Item& item, const accel_i64* places, const float* c, const float* s) {
+ACCEL_DEVICE void turn(const Item& item, accel_i64 apart, const float* c, const float* s) {
   if constexpr (kElements) {
     float x = item.element[0], y = item.element[1];
     turn_pair(&x, &y, c[0], s[0]);
-    accel_write<kKind>(x, item.head + places[0]);
-    accel_write<kKind>(y, item.head + places[1]);
+    accel_write<kKind>(x, item.at);
+    accel_write<kKind>(y, item.at + apart);
   } else {
     constexpr unsigned kOfWord = accel_number<kKind>::per_word;
     float x[kLoads * kLoaded];
@@ -183,7 +194,7 @@ ACCEL_DEVICE void turn(const Item& item, const accel_i64* places, const float* c
       ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) {
         words.word[w] = accel_pack<kKind>(x + i * kLoaded + w * kOfWord);
       }
-      accel_store_words<kWords>(item.head + places[i], words);
+      accel_store_words<kWords>(item.at + i * apart, words);
     }
   }
 }
@@ -217,12 +228,12 @@ ACCEL_KERNEL_BOUNDS(256, ACCEL_ROPE_BLOCKS, rope_reposition, accel_rope_args, ar
   const accel_u32 first_head = args.tokens_first ? outer : middle;
   const accel_u32 pair = (first_chunk + chunk) * kPairs;
   const accel_u32 x = args.first + (kInterleaved ? 2 * pair : pair);
-  accel_i64 places[2];
-  places[0] = channel_offset(args, x);
-  places[1] = channel_offset(args, kInterleaved ? x + 1 : x + args.pairs);
+  const accel_i64 place = channel_offset(args, x);
+  const accel_i64 apart = channel_offset(args, kInterleaved ? x + 1 : x + args.pairs) - place;
   accel_i64 offset, old_at, new_at;
   const bool works = token < args.tile && chunk < chunks && first_head < args.heads &&
                      find_token(args, first_token + token, &offset, &old_at, &new_at);
+  offset += place;
 
   // Its heads, layer by layer: from `head` of `layer` on, kItems at a time.
   accel_u32 layer = accel_block_y() * args.layers_each, head = first_head;
@@ -238,7 +249,7 @@ ACCEL_KERNEL_BOUNDS(256, ACCEL_ROPE_BLOCKS, rope_reposition, accel_rope_args, ar
         base = base_of(args, ++layer);
         head = first_head;
       }
-      fetch(base + offset + head * args.head_stride, places, &item[k]);
+      fetch(base + offset + head * args.head_stride, apart, &item[k]);
       head += args.head_lanes;
       ready = k + 1;
     }
@@ -278,7 +289,7 @@ ACCEL_KERNEL_BOUNDS(256, ACCEL_ROPE_BLOCKS, rope_reposition, accel_rope_args, ar
   }
   while (ready > 0) {
     ACCEL_UNROLL for (unsigned k = 0; k < kItems; ++k) {
-      if (k < ready) turn(item[k], places, c, s);
+      if (k < ready) turn(item[k], apart, c, s);
     }
     fetch_some();
   }

@@ -5,8 +5,8 @@
 //   if (!dst.contiguous) accel::Strides s = dst.strides();
 //
 // Only what every call needs is read at once (about 0.1 us for a tensor that the DLPack exchange
-// table knows, else 0.3); shape, strides and dtype are read when asked for. References are borrowed:
-// the object must outlive the Operand, unchanged. The GIL must be held throughout.
+// table knows, else 0.3); shape, strides and dtype are read when asked for. References are
+// borrowed: the object must outlive the Operand, unchanged. The GIL must be held throughout.
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,95 @@
+"""The arithmetic KV kernels of the device: quantising, keys at other positions, conversions.
+
+Kernels are compiled for the dtypes, codes and widths of loads that a call needs, when it first
+needs them; the native part asks for them here.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from accel.capabilities import Capability, Level
+from accel.kv import KVCache
+from accel.kv.rope_arguments import check_positions
+from accel.native_kernels.conversions import Conversions
+from accel.native_kernels.quantize import Quantizing
+from accel.native_kernels.rope import Rotating
+
+from . import _native, kernels
+
+if TYPE_CHECKING:
+    import torch
+
+    from accel.kv import Rope
+    from accel.providers import Stream
+
+__all__ = ["ARITHMETIC", "CudaArithmetic"]
+
+#: What this adds to the capabilities.
+ARITHMETIC = {
+    Capability.KV_QUANTIZE: Level.NATIVE,
+    Capability.KV_ROPE: Level.NATIVE,
+    Capability.KV_WRITE_QUANTIZED: Level.NATIVE,
+    Capability.KV_CONVERT: Level.NATIVE,
+}
+
+
+class CudaArithmetic(Conversions, Quantizing, Rotating):
+    """Every value is read once and written once, but for scales of channels, whose values are read
+    twice, the second time from the cache.
+    """
+
+    native = _native.kv
+    native_quantize = _native.quantize
+    native_rope = _native.rope
+    arithmetic_devices = ("cuda",)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._tools = _native.ArithmeticTools(kernels.function)
+        self._code_writers = {}
+        self._reads_back = os.environ.get("ACCEL_CHECK_DEVICE_SLOTS", "") not in ("", "0")
+
+    def rope_reposition(
+        self,
+        keys: torch.Tensor | KVCache,
+        old_positions: torch.Tensor,
+        new_positions: torch.Tensor,
+        rope: Rope,
+        *,
+        slots: torch.Tensor | None = None,
+        layer: int | None = None,
+        stream: Stream | None = None,
+    ) -> None:
+        if self._reads_back and getattr(old_positions, "is_cuda", False):
+            units = keys.slots if isinstance(keys, KVCache) else 0
+            given = (old_positions, new_positions, slots)
+            old, new, where = (None if t is None else t.cpu() for t in given)
+            if old is not None and new is not None:
+                check_positions(old, new, rope, where, units)
+        super().rope_reposition(
+            keys, old_positions, new_positions, rope, slots=slots, layer=layer, stream=stream
+        )
+
+    def _new_spec(self, *arguments: Any) -> Any:
+        return self.native_quantize.Spec(self._tools, *arguments)
+
+    def _new_rotation(self, *arguments: Any) -> Any:
+        return self.native_rope.Rotation(self._tools, *arguments)
+
+    def _new_key_cache(self, cache: KVCache, *arguments: Any) -> Any:
+        return self.native_rope.KeyCache(self._tools, _index(cache), *arguments)
+
+    def _new_converter(self, src: KVCache, *arguments: Any) -> Any:
+        return self.native.Converter(self._tools, _index(src), *arguments)
+
+    def _prepare_code_writer(self, cache: KVCache) -> Any:
+        arguments = self._writer_arguments(cache, self.arithmetic_devices)
+        writer = self.native.CodeWriter(self._tools, _index(cache), *arguments)
+        self._keep(self._code_writers, cache.uid, writer)
+        return writer
+
+
+def _index(cache: KVCache) -> int:
+    return cache.device.index or 0
