@@ -115,8 +115,7 @@ def test_every_direction(
     def make(kind: str, values: Any) -> Any:
         if kind == "device":
             return memory.put(values)
-        tensor = pinned(pool, values) if kind == "pinned" else torch.from_numpy(values.copy())
-        return tensor
+        return pinned(pool, values) if kind == "pinned" else torch.from_numpy(values.copy())
 
     def seen(what: Any) -> Any:
         return contents(what) if isinstance(what, MemRef) else what.numpy()
@@ -158,6 +157,38 @@ def test_pinned_copies_do_not_wait(backend: Any, memcpy: Any, pool: Any, memory:
     expected[::2] = 7
     assert torch.equal(a, expected)
     assert np.array_equal(contents(device), b.view(-1).numpy())
+
+
+@pytest.mark.parametrize("nbytes", [8 * MIB, 9 * MIB + 12345, 21 * MIB])
+def test_large_pageable(backend: Any, memcpy: Any, memory: Any, driver: Any, nbytes: int) -> None:
+    """In parts, by several threads, in the stream's order on the device's side."""
+    host = torch.from_numpy(random_bytes(nbytes))
+    back = torch.zeros_like(host)
+    device = memory.empty(nbytes)
+    stream = backend.streams.create()
+    stream.add_callback(lambda: host[:1000].zero_())  # before the copy reads it
+    memcpy.copy_async(device, host, stream)
+    host[:] = 0  # all of it was read
+    memcpy.fill(MemRef(device.pointer, 7, device.device, owner=device), 9, stream)
+    memcpy.copy_async(back, device, stream)
+    assert np.array_equal(back.numpy(), contents(device))
+    assert (back[:7] == 9).all()
+    assert (back[7:1000] == 0).all()
+    assert back[1000:].any()
+
+
+@pytest.mark.parametrize("entry", ["cuMemcpyHtoDAsync_v2", "cuEventRecord"])
+def test_large_pageable_failure(
+    backend: Any, memcpy: Any, memory: Any, driver: Any, entry: str
+) -> None:
+    """A thread that fails stops the others; its error is raised, and the next copy works."""
+    host, device = torch.from_numpy(random_bytes(30 * MIB)), memory.empty(30 * MIB)
+    driver.fail(entry, 1, skip=2)
+    with pytest.raises(DriverError, match=entry):
+        memcpy.copy(device, host)
+    driver.mend()
+    memcpy.copy(device, host)
+    assert np.array_equal(contents(device), host.numpy())
 
 
 def test_peer(backend: Any, memcpy: Any, memory: Any, driver: Any) -> None:
@@ -250,9 +281,8 @@ def test_strided_host(
 
     def base_of(view: int, pin: bool) -> Any:
         # A base whose view has the shape `shown`.
-        for extents in itertools.product(
-            *[[n, n + 2, 2 * n, 3 * n] for n in _unviewed(view, shown)]
-        ):
+        choices = [[n, n + 2, 2 * n, 3 * n] for n in _unviewed(view, shown)]
+        for extents in itertools.product(*choices):
             if VIEWS[view](torch.empty(extents)).shape == shown:
                 break
         else:

@@ -64,6 +64,47 @@ ACCEL_DEVICE void copy_strided(const accel_strided_args& args) {
   }
 }
 
+/* A group of 32 threads takes a part of a row: it divides once for all of it. */
+template <unsigned Unit, bool Small>
+ACCEL_DEVICE void copy_parts(const accel_strided_args& args) {
+  typedef accel_vector<Unit> V;
+  const accel_u32 each = ACCEL_ROW_PART / ACCEL_GROUP_SIZE;
+  const accel_u32 groups = ACCEL_STRIDED_THREADS / ACCEL_GROUP_SIZE;
+  const accel_u64 step = (accel_u64)accel_grid_x() * groups;
+  const accel_strided_axis& parts = args.axis[args.axes - 1];
+  for (accel_u64 n = (accel_u64)accel_block_x() * groups + accel_group(); n < args.units;
+       n += step) {
+    const places at = place_of_unit<Small>(args, n);
+    const accel_u64 part = n % parts.extent;
+    const accel_u64 left = args.row.extent - part * ACCEL_ROW_PART;
+    V value[each];
+    ACCEL_UNROLL
+    for (accel_u32 i = 0; i < each; ++i) {
+      const accel_u32 k = i * ACCEL_GROUP_SIZE + accel_lane();
+      if (k < left) {
+        value[i] = accel_load_stream(
+            accel_pointer<const V>(at.src + (accel_u64)((accel_i64)k * args.row.src)));
+      }
+    }
+    ACCEL_UNROLL
+    for (accel_u32 i = 0; i < each; ++i) {
+      const accel_u32 k = i * ACCEL_GROUP_SIZE + accel_lane();
+      if (k < left) {
+        accel_store(accel_pointer<V>(at.dst + (accel_u64)((accel_i64)k * args.row.dst)), value[i]);
+      }
+    }
+  }
+}
+
+template <unsigned Unit>
+ACCEL_DEVICE void copy_rows(const accel_strided_args& args) {
+  if (args.units < ACCEL_STRIDED_SMALL) {
+    copy_parts<Unit, true>(args);
+  } else {
+    copy_parts<Unit, false>(args);
+  }
+}
+
 template <unsigned Unit>
 ACCEL_DEVICE void fill_strided(const accel_strided_args& args) {
   typedef accel_vector<Unit> V;
@@ -129,6 +170,10 @@ ACCEL_DEVICE void copy_tiles(const accel_tiles_args& args, accel_vector<Unit>* t
   ACCEL_KERNEL_BOUNDS(ACCEL_STRIDED_THREADS, 4, copy_strided_##unit, accel_strided_args,  \
                       args) {                                                             \
     copy_strided<unit>(args);                                                             \
+  }                                                                                       \
+  ACCEL_KERNEL_BOUNDS(ACCEL_STRIDED_THREADS, 4, copy_rows_##unit, accel_strided_args,     \
+                      args) {                                                             \
+    copy_rows<unit>(args);                                                                \
   }                                                                                       \
   ACCEL_KERNEL_BOUNDS(ACCEL_STRIDED_THREADS, 4, fill_strided_##unit, accel_strided_args,  \
                       args) {                                                             \
