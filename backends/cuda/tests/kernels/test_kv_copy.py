@@ -229,6 +229,18 @@ def test_many_bases_come_from_a_table(library):
     compare(move, expected)
 
 
+@pytest.mark.parametrize("count", [1, 64, 65])
+def test_few_units_take_small_arguments(library, count):
+    """With the bases in a table, up to 64 pairs go with a struct of a third of the size."""
+    move = Move(make("L | K B S H D", 20), make("L | K B H S D", 20))
+    table = np.zeros(2 * 4, np.uint64)
+    pairs = some_pairs(move, count)
+    expected = expect(move, pairs)
+    launches = run(library, move, pairs, table=table.ctypes.data)
+    compare(move, expected)
+    assert [name for name, *_ in launches] == ["kv_copy_rows_16" + ("_few" if count < 65 else "")]
+
+
 def test_three_sorts_of_planes(library):
     """More kinds of planes than one launch takes."""
     sizes = {"layers": 2, "blocks": 4, "block_size": 4, "dtype": torch.uint8}

@@ -147,11 +147,11 @@ py::list describe_launches(std::int64_t layers, const py::bytes& plan,
   CopyForm form;
   form.launches = plan_launches(copy_kinds(layers, planes, src, dst));
   for (CopyLaunch& launch : form.launches) {
-    if (launch.inline_bases()) continue;
+    if (table == 0 && launch.inline_bases()) continue;
     if (table == 0) throw std::invalid_argument("table: the bases do not fit the arguments");
     std::memcpy(reinterpret_cast<void*>(table), launch.bases.data(),
                 launch.bases.size() * sizeof(BasePair));
-    launch.args.table = table;
+    set_table(&launch, table);
     table += launch.bases.size() * sizeof(BasePair);
   }
   std::vector<std::int64_t> src_values, dst_values;
@@ -170,7 +170,9 @@ py::list describe_launches(std::int64_t layers, const py::bytes& plan,
   for (const PackedLaunch& launch : pack_launches(call, fault)) {
     result.append(py::make_tuple(
         kCopyKernelNames[launch.kernel], launch.blocks, launch.shared_bytes,
-        py::bytes(reinterpret_cast<const char*>(&launch.args), sizeof launch.args)));
+        py::bytes(reinterpret_cast<const char*>(&launch.args),
+                  launch.kernel == kRows16Few ? sizeof(accel_copy_few_args)
+                                              : sizeof launch.args)));
   }
   return result;
 }

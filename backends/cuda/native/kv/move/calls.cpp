@@ -72,33 +72,40 @@ DeviceList place_in_slab(const IndexUploads::Slab& slab, const DeviceList& list,
   return result;
 }
 
-// Calls emit(launch, blocks, args) for every launch.
+// Calls emit(launch, kernel, blocks, args) for every launch.
 template <class Emit>
 void each_launch(const CopyCall& call, DevicePointer fault, Emit emit) {
+  const std::int64_t here = (call.src.where == DeviceList::Where::Host ? 1 : 0) +
+                            (call.dst.where == DeviceList::Where::Host ? 1 : 0);
   for (const CopyLaunch& launch : call.form->launches) {
-    accel_copy_args args = launch.args;
-    args.fault = fault;
-    args.fault_kind = call.fault_kind;
-    args.count = call.count;
+    const bool few = launch.few_table != 0 && here * call.units <= 2 * ACCEL_COPY_FEW_WORDS;
+    accel_copy_args args;
+    // The words of few units are the indices alone.
+    std::memcpy(&args, &launch.args, few ? sizeof args.head : sizeof args);
+    if (few) args.head.table = launch.few_table;
+    args.head.fault = fault;
+    args.head.fault_kind = call.fault_kind;
+    args.head.count = call.count;
     // A counted launch is one: how many units it has is only known on the device.
     for (std::int64_t first = 0; first < call.units; first += launch.most_units) {
       const std::int64_t units = std::min(call.units - first, launch.most_units);
       const DeviceList src = call.src.from(first), dst = call.dst.from(first);
-      fill_list(&args.src, src, call.src_bound, call.src_argument);
-      fill_list(&args.dst, dst, call.dst_bound, call.dst_argument);
-      std::int64_t at = launch.inline_bases() ? 4 * launch.base_count : 0;
-      at = place_here(&args, &args.src, src, units, at);
-      place_here(&args, &args.dst, dst, units, at);
+      fill_list(&args.head.src, src, call.src_bound, call.src_argument);
+      fill_list(&args.head.dst, dst, call.dst_bound, call.dst_argument);
+      std::int64_t at = !few && launch.inline_bases() ? 4 * launch.base_count : 0;
+      at = place_here(&args, &args.head.src, src, units, at);
+      place_here(&args, &args.head.dst, dst, units, at);
       unsigned blocks = launch.size(&args, units);
       if (call.most_blocks != 0) blocks = std::min(blocks, call.most_blocks);
-      emit(launch, blocks, args);
+      emit(launch, few ? kRows16Few : launch.kernel, blocks, args);
     }
   }
 }
 
 void launch_all(Kernels& kernels, const CopyCall& call, StreamHandle stream, DevicePointer fault) {
-  each_launch(call, fault, [&](const CopyLaunch& made, unsigned blocks, const accel_copy_args& args) {
-    launch(kernels.device, kernels.copy[made.kernel], {blocks}, ACCEL_COPY_THREADS,
+  each_launch(call, fault, [&](const CopyLaunch& made, CopyKernel kernel, unsigned blocks,
+                              const accel_copy_args& args) {
+    launch(kernels.device, kernels.copy[kernel], {blocks}, ACCEL_COPY_THREADS,
            made.shared_bytes, stream, &args);
   });
 }
@@ -161,8 +168,9 @@ void launch_copy(Kernels& kernels, const CopyCall& call, StreamHandle stream) {
 
 std::vector<PackedLaunch> pack_launches(const CopyCall& call, DevicePointer fault) {
   std::vector<PackedLaunch> packed;
-  each_launch(call, fault, [&](const CopyLaunch& made, unsigned blocks, const accel_copy_args& args) {
-    packed.push_back({made.kernel, blocks, made.shared_bytes, args});
+  each_launch(call, fault, [&](const CopyLaunch& made, CopyKernel kernel, unsigned blocks,
+                              const accel_copy_args& args) {
+    packed.push_back({kernel, blocks, made.shared_bytes, args});
   });
   return packed;
 }

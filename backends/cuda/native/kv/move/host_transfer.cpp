@@ -32,10 +32,10 @@ accel_copy_args piece_args(const StagedKind& kind, const Piece& piece, DevicePoi
                            bool to_host, const PieceIndices& indices, unsigned* tiles,
                            unsigned* shared_bytes) {
   CopyLaunch launch;
-  launch.args.kinds = 1;
-  launch.args.kind[0] = kind.kind.fields;
-  launch.args.kind[0].first_base = 0;
-  launch.args.kind[0].bases = static_cast<unsigned>(piece.bases);
+  launch.args.head.kinds = 1;
+  launch.args.head.kind[0] = kind.kind.fields;
+  launch.args.head.kind[0].first_base = 0;
+  launch.args.head.kind[0].bases = static_cast<unsigned>(piece.bases);
   launch.unit_vectors[0] = kind.kind.unit_vectors;
   launch.tile_vectors[0] = kind.kind.tile_vectors;
   accel_copy_args args = launch.args;
@@ -48,8 +48,8 @@ accel_copy_args piece_args(const StagedKind& kind, const Piece& piece, DevicePoi
     args.words[2 * b] = base.src;
     args.words[2 * b + 1] = base.dst;
   }
-  accel_copy_list& listed = to_host ? args.src : args.dst;
-  accel_copy_list& counted = to_host ? args.dst : args.src;
+  accel_copy_list& listed = to_host ? args.head.src : args.head.dst;
+  accel_copy_list& counted = to_host ? args.head.dst : args.head.src;
   counted.form = ACCEL_COPY_COUNTED;
   counted.bound = piece.units;
   listed.bound = indices.bound;
