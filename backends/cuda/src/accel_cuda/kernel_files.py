@@ -59,32 +59,28 @@ class FileOptions:
 _F32, _F16, _BF16, _E4M3, _E5M2, _I8, _U8, _I4 = range(8)
 _VALUES, _FLOATS = (_BF16, _F16, _F32), (_E4M3, _E5M2)
 _WIDTHS = (16, 8, 4, 0)
-_CODES = FileOptions(
-    defines=(
-        {
-            "ACCEL_VALUE": _VALUES,
-            "ACCEL_CODE": (_I8, _I4, _U8),
-            "ACCEL_SHIFTED": (0, 1),
-            "ACCEL_VECTOR": _WIDTHS,
-        },
-        {
-            "ACCEL_VALUE": _VALUES,
-            "ACCEL_CODE": _FLOATS,
-            "ACCEL_SHIFTED": (0,),
-            "ACCEL_VECTOR": _WIDTHS,
-        },
+
+
+def _codes(widths: tuple[int, ...]) -> FileOptions:
+    both: Mapping[str, Sequence[object]] = {"ACCEL_VALUE": _VALUES, "ACCEL_VECTOR": widths}
+    return FileOptions(
+        defines=(
+            {**both, "ACCEL_CODE": (_I8, _I4, _U8), "ACCEL_SHIFTED": (0, 1)},
+            {**both, "ACCEL_CODE": _FLOATS, "ACCEL_SHIFTED": (0,)},
+        )
     )
-)
+
+
 _NARROW = (*_FLOATS, _I8)
 
 FILES: dict[str, FileOptions] = {
     "rope.cu": FileOptions(
         defines=({"ACCEL_VALUE": _VALUES, "ACCEL_INTERLEAVED": (0, 1), "ACCEL_VECTOR": _WIDTHS},)
     ),
-    "quantize_rows.cu": _CODES,
-    "quantize_columns.cu": _CODES,
-    "quantize_strips.cu": _CODES,
-    "dequantize.cu": _CODES,
+    "quantize_rows.cu": _codes(_WIDTHS),
+    "quantize_columns.cu": _codes(_WIDTHS),
+    "quantize_strips.cu": _codes((16,)),
+    "dequantize.cu": _codes(_WIDTHS),
     "convert.cu": FileOptions(
         defines=tuple(
             {"ACCEL_FROM": given, "ACCEL_TO": wanted, "ACCEL_VECTOR": (16, 8, 4)}

@@ -9,7 +9,7 @@
 #include "segments.h"
 
 #ifndef ACCEL_COLUMN_BLOCKS
-#define ACCEL_COLUMN_BLOCKS 4
+#define ACCEL_COLUMN_BLOCKS (ACCEL_SHIFTED ? 3 : 4)  // what does not spill
 #endif
 
 namespace {

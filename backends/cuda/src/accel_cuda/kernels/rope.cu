@@ -16,7 +16,11 @@
 #define ACCEL_ROPE_ITEMS 2  // chunks that a thread has on their way
 #endif
 #ifndef ACCEL_ROPE_BLOCKS
+#if ACCEL_PTX(1000)
+#define ACCEL_ROPE_BLOCKS 3  // four would spill
+#else
 #define ACCEL_ROPE_BLOCKS 4
+#endif
 #endif
 
 #ifndef ACCEL_VALUE
