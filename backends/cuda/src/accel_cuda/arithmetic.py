@@ -48,6 +48,8 @@ class CudaArithmetic(Conversions, Quantizing, Rotating):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._tools = _native.ArithmeticTools(kernels.function)
+        if arguments:
+            self._tools.prepare(arguments[0].device.index or 0)
         self._code_writers = {}
         self._reads_back = os.environ.get("ACCEL_CHECK_DEVICE_SLOTS", "") not in ("", "0")
 

@@ -101,7 +101,9 @@ void bind_quantize(py::module_& module) {
   using namespace arith;
   py::class_<Tools, std::shared_ptr<Tools>>(module, "ArithmeticTools",
                                             "What arithmetic kernels share on the host.")
-      .def(py::init<py::object>(), py::arg("find"));
+      .def(py::init<py::object>(), py::arg("find"))
+      .def("prepare", [](Tools& tools, int device_index) { tools.on(device_index); },
+           py::arg("device_index"), "Takes the memory that calls will need.");
   auto part = module.def_submodule("quantize", "Quantising; called by accel_cuda.quantize only.");
   py::class_<Quantizer>(part, "Spec", "accel.kv.QuantSpec, resolved.")
       .def(py::init([](std::shared_ptr<Tools> tools, const std::string& dtype,

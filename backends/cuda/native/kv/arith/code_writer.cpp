@@ -249,7 +249,7 @@ bool CodeWriter::write(py::handle cache, std::int64_t layer, py::handle key, py:
   const Current current(tools_.device);
   accel_convert_pair* list = nullptr;
   if (listed && !here) {
-    slab.emplace(tools_.uploads(), bytes, target);
+    slab.emplace(tools_.uploads, bytes, target);
     list = reinterpret_cast<accel_convert_pair*>(slab->host());
     for (std::size_t i = 0; i < pairs.src.size(); ++i) list[i] = {pairs.src[i], pairs.dst[i]};
   } else if (here) {

@@ -40,7 +40,7 @@ class Converter {
   DeviceTools& tools_;
   std::shared_ptr<Tools> owner_;
   std::vector<ConvertLaunch> launches_;
-  std::unique_ptr<DeviceTable> bases_;
+  DevicePointer bases_ = 0;
   std::size_t planes_ = 0, layers_ = 0;
   accel::CacheMemory src_memory_, dst_memory_;
   ToldStreams src_streams_, dst_streams_;

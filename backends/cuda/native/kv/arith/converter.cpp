@@ -72,8 +72,7 @@ Converter::Converter(std::shared_ptr<Tools> tools, int device_index, const py::b
     planes[i % planes_].dst_bases |= dst_pointers[i];
   }
   launches_ = plan_convert(planes);
-  bases_ = std::make_unique<DeviceTable>(tools_.device, words.data(),
-                                         words.size() * sizeof words[0]);
+  bases_ = tools_.keep(words.data(), words.size() * sizeof words[0]);
   src_memory_.tensors = src_tensors;
   dst_memory_.tensors = dst_tensors;
 }
@@ -88,7 +87,7 @@ void Converter::run(py::handle src, py::handle dst, py::handle src_scales, bool 
   std::vector<ConvertLaunch> launches = launches_;
   for (ConvertLaunch& one : launches) {
     functions.push_back(tools_.function(one.variant));
-    one.args.bases = bases_->address();
+    one.args.bases = bases_;
     one.args.bases_each = static_cast<unsigned>(planes_);
     one.args.form = ACCEL_CONVERT_COUNTED;
     for (std::size_t i = 0; i < one.planes.size(); ++i) {

@@ -101,19 +101,17 @@ bool list_tokens(const std::vector<RopeAxis>& axes, const Indices& from, const I
 }
 
 // Where the device finds the turns.
-DevicePointer turns_of(Rotation::Known* known, const Device& device) {
+DevicePointer turns_of(Rotation::Known* known, DeviceTools& tools) {
   const std::vector<std::uint64_t>& turns = known->turning.turns;
-  std::unique_ptr<DeviceTable>& table = known->tables[device.index];
-  if (table == nullptr) {
-    table = std::make_unique<DeviceTable>(device, turns.data(), turns.size() * sizeof turns[0]);
-  }
-  return table->address();
+  DevicePointer& table = known->tables[tools.device.index];
+  if (table == 0) table = tools.keep(turns.data(), turns.size() * sizeof turns[0]);
+  return table;
 }
 
 void make_launch(const KeyHeads& keys, Rotation::Known* known, const Table& table,
                  std::int64_t tokens, RopeCall* call) {
   const Device& device = call->tools->device;
-  call->launch = plan_rope(keys, known->turning, turns_of(known, device), tokens,
+  call->launch = plan_rope(keys, known->turning, turns_of(known, *call->tools), tokens,
                            device.properties().multiprocessors);
   table.fill(&call->launch->args);
 }
@@ -174,9 +172,7 @@ std::unique_ptr<KeyCache> make_key_cache(Tools& tools, int device_index,
   for (const std::uintptr_t base : bases) keys.alignment |= base;
   if (bases.size() > 1) {
     const std::vector<std::uint64_t> words(bases.begin(), bases.end());
-    cache->table = std::make_unique<DeviceTable>(tools.on(device_index).device, words.data(),
-                                                 words.size() * sizeof words[0]);
-    keys.bases = cache->table->address();
+    keys.bases = tools.on(device_index).keep(words.data(), words.size() * sizeof words[0]);
   } else {
     keys.base = bases[0];
   }

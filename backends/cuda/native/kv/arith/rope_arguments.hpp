@@ -29,7 +29,7 @@ class Rotation {
 
   struct Known {
     Turning turning;
-    std::map<int, std::unique_ptr<DeviceTable>> tables;  // of the turns, by device
+    std::map<int, DevicePointer> tables;  // of the turns, by device
   };
   Known* find(std::int64_t head_dim);
 
@@ -45,7 +45,6 @@ class Rotation {
 struct KeyCache {
   KeyHeads keys;
   std::vector<std::uintptr_t> bases;  // of plane 0 of each layer
-  std::unique_ptr<DeviceTable> table;
   accel::CacheMemory memory;
   ToldStreams streams;
   int device_index = 0;

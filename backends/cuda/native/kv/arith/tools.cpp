@@ -28,6 +28,7 @@ constexpr KernelEntry kEntries[kKernelIds] = {
     {"convert.cu", "convert_elements", {"ACCEL_FROM", "ACCEL_TO", "ACCEL_VECTOR", nullptr}},
 };
 
+constexpr std::size_t kArenaBytes = std::size_t{16} << 20;
 constexpr std::size_t kSmallestWorkspace = std::size_t{64} << 10;
 constexpr std::size_t kMostStreams = 16;
 
@@ -66,33 +67,6 @@ py::dict defines_of(const Variant& variant) {
   return defines;
 }
 
-DeviceTable::DeviceTable(const Device& device, const void* content, std::size_t bytes)
-    : device_(device) {
-  const Current current(device);
-  address_ = allocate(bytes);
-  const AllocationAllowed allowed;
-  StreamHandle stream = nullptr;
-  Entry entry = Entry::stream_create;
-  Result result = driver().stream_create(&stream, kStreamNonBlocking, 0);
-  if (result == kSuccess) {
-    entry = Entry::memcpy_to_device_async;
-    result = driver().memcpy_to_device_async(address_, content, bytes, stream);
-    if (result == kSuccess) result = driver().stream_synchronize(stream);
-    driver().stream_destroy(stream);
-  }
-  if (result == kSuccess) return;
-  driver().memory_free(address_);
-  throw_driver_fault(result, entry);
-}
-
-DeviceTable::~DeviceTable() {
-  ContextHandle before = nullptr;
-  driver().context_get_current(&before);
-  driver().context_set_current(device_.context);
-  driver().memory_free(address_);
-  driver().context_set_current(before);
-}
-
 void ToldStreams::tell(Runtime& runtime, StreamHandle stream, PyObject* cache) {
   const bool capturing = is_capturing(stream);
   if (!capturing && std::find(told_.begin(), told_.end(), stream) != told_.end()) return;
@@ -108,7 +82,37 @@ void ToldStreams::tell(Runtime& runtime, StreamHandle stream, PyObject* cache) {
 DeviceTools::DeviceTools(int index, py::object find)
     : device(Device::get(index)),
       runtime(Runtime::of(device)),
-      find_(std::move(find)) {}
+      uploads(runtime),
+      find_(std::move(find)) {
+  const Current current(device);
+  arena_ = allocate(kArenaBytes);
+  ACCEL_CUDA_CALL(stream_create, &stream_, kStreamNonBlocking, 0);
+  ACCEL_CUDA_CALL(memset_8_async, arena_, 0, kArenaBytes, stream_);
+  ACCEL_CUDA_CALL(stream_synchronize, stream_);
+}
+
+// Of the arena, or once that is used up of its own.
+DevicePointer DeviceTools::take(std::size_t bytes) {
+  bytes = (bytes + 255) / 256 * 256;
+  if (arena_used_ + bytes > kArenaBytes) {
+    const DevicePointer own = allocate(bytes);
+    ACCEL_CUDA_CALL(memset_8_async, own, 0, bytes, stream_);
+    ACCEL_CUDA_CALL(stream_synchronize, stream_);
+    return own;
+  }
+  const DevicePointer address = arena_ + arena_used_;
+  arena_used_ += bytes;
+  return address;
+}
+
+DevicePointer DeviceTools::keep(const void* content, std::size_t bytes) {
+  const Current current(device);
+  const AllocationAllowed allowed;  // the copy is no part of what is being captured
+  const DevicePointer address = take(bytes);
+  ACCEL_CUDA_CALL(memcpy_to_device_async, address, content, bytes, stream_);
+  ACCEL_CUDA_CALL(stream_synchronize, stream_);
+  return address;
+}
 
 Function DeviceTools::function(const Variant& variant) {
   std::uint64_t key = variant.id;
@@ -120,15 +124,6 @@ Function DeviceTools::function(const Variant& variant) {
   const auto handle =
       find_(device.index, entry.file, entry.kernel, defines_of(variant), shared).cast<std::uintptr_t>();
   return functions_[key] = reinterpret_cast<Function>(handle);
-}
-
-kv::IndexUploads& DeviceTools::uploads() {
-  if (uploads_ == nullptr) {
-    const Current current(device);
-    const AllocationAllowed allowed;
-    uploads_ = std::make_unique<kv::IndexUploads>(runtime);
-  }
-  return *uploads_;
 }
 
 DevicePointer DeviceTools::zeroed(std::size_t bytes, StreamHandle stream) {
@@ -150,9 +145,9 @@ DevicePointer DeviceTools::zeroed(std::size_t bytes, StreamHandle stream) {
   }
   std::size_t size = kSmallestWorkspace;
   while (size < bytes) size *= 2;
-  const DevicePointer address = allocate(size);
+  const AllocationAllowed allowed;
+  const DevicePointer address = take(size);
   workspaces_.push_back({stream, address, size});
-  ACCEL_CUDA_CALL(memset_8_async, address, 0, size, stream);
   return address;
 }
 

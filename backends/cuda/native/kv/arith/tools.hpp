@@ -52,20 +52,6 @@ const KernelEntry& entry_of(const Variant& variant);
 // The variant's defines by name.
 pybind11::dict defines_of(const Variant& variant);
 
-// Constant device memory, for as long as this lives: tables that are too long for arguments.
-class DeviceTable {
- public:
-  DeviceTable(const Device& device, const void* content, std::size_t bytes);
-  ~DeviceTable();
-  DeviceTable(const DeviceTable&) = delete;
-  DeviceTable& operator=(const DeviceTable&) = delete;
-  DevicePointer address() const { return address_; }
-
- private:
-  const Device& device_;
-  DevicePointer address_ = 0;
-};
-
 // Remembers which streams torch's allocator was told of, for the tensors of one cache.
 class ToldStreams {
  public:
@@ -77,15 +63,19 @@ class ToldStreams {
 
 class DeviceTools {
  public:
+  // Takes the memory that calls will need: an allocation may wait for work of the device, which a
+  // call that queues work must not.
   DeviceTools(int index, pybind11::object find);
 
   const Device& device;
   Runtime& runtime;
 
-  // Made on first use: it takes memory.
-  kv::IndexUploads& uploads();
+  kv::IndexUploads uploads;
 
   Function function(const Variant& variant);
+
+  // Copies constants to the device, to stay there; returns where.
+  DevicePointer keep(const void* content, std::size_t bytes);
 
   // Device memory for one launch on `stream`, all zero; the launch must leave it so. The device's
   // context must be current.
@@ -100,7 +90,12 @@ class DeviceTools {
 
   // (device index, file, kernel, defines, dynamic shared bytes) -> handle of the function
   pybind11::object find_;
-  std::unique_ptr<kv::IndexUploads> uploads_;
+  // Zeroed at first; handed out from its beginning, and not taken back.
+  DevicePointer arena_ = 0;
+  std::size_t arena_used_ = 0;
+  StreamHandle stream_ = nullptr;  // of copies to the arena
+
+  DevicePointer take(std::size_t bytes);
   std::unordered_map<std::uint64_t, Function> functions_;
   std::vector<Workspace> workspaces_;  // those outgrown stay: work in flight may use them
 };
