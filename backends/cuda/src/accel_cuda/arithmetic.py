@@ -7,6 +7,7 @@ needs them; the native part asks for them here.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from accel.capabilities import Capability, Level
@@ -35,6 +36,27 @@ ARITHMETIC = {
 }
 
 
+def _usual_kernels() -> Iterator[tuple[str, tuple[str, ...], dict[str, object]]]:
+    """What calls on half-precision tensors in whole vectors need: loaded with the backend."""
+    # Number kinds: kernels/number_kinds.h.
+    f32, f16, bf16, e4m3, e5m2, i8, u8, i4 = range(8)
+    for value in (bf16, f16, f32):
+        for interleaved in (0, 1):
+            defines = {"ACCEL_VALUE": value, "ACCEL_INTERLEAVED": interleaved, "ACCEL_VECTOR": 16}
+            yield "rope.cu", ("rope_reposition",), dict(defines)
+        for code in (e4m3, e5m2, i8):
+            for given, wanted in ((value, code), (code, value)):
+                defines = {"ACCEL_FROM": given, "ACCEL_TO": wanted, "ACCEL_VECTOR": 16}
+                yield "convert.cu", ("convert_elements",), dict(defines)
+    for code, shifted in ((i8, 0), (i8, 1), (u8, 0), (u8, 1), (i4, 0), (i4, 1), (e4m3, 0)):
+        kinds = {"ACCEL_VALUE": bf16, "ACCEL_CODE": code, "ACCEL_SHIFTED": shifted}
+        defines = {**kinds, "ACCEL_VECTOR": 16}
+        rows = tuple(f"quantize_rows_{held}" for held in ("1", "2", "4", "block"))
+        yield "quantize_rows.cu", rows, dict(defines)
+        yield "dequantize.cu", ("dequantize_rows", "dequantize_columns"), dict(defines)
+        yield "quantize_columns.cu", ("quantize_columns",), dict(defines)
+
+
 class CudaArithmetic(Conversions, Quantizing, Rotating):
     """Every value is read once and written once, but for scales of channels, whose values are read
     twice, the second time from the cache.
@@ -49,7 +71,10 @@ class CudaArithmetic(Conversions, Quantizing, Rotating):
         super().__init__(*arguments)
         self._tools = _native.ArithmeticTools(kernels.function)
         if arguments:
-            self._tools.prepare(arguments[0].device.index or 0)
+            index = arguments[0].device.index or 0
+            self._tools.prepare(index)
+            for file, names, defines in _usual_kernels():
+                kernels.load_if_built(index, file, names, defines)
         self._code_writers = {}
         self._reads_back = os.environ.get("ACCEL_CHECK_DEVICE_SLOTS", "") not in ("", "0")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import accel
@@ -16,7 +16,7 @@ from accel_cuda import kernel_files
 from accel_cuda.compiler import Compiled, Compiler
 from accel_cuda.kernel_cache import KernelCache
 
-__all__ = ["build", "chip_of", "compile_file", "describe", "function", "is_kept"]
+__all__ = ["build", "chip_of", "compile_file", "describe", "function", "is_kept", "load_if_built"]
 
 _FORMAT = 1  # of what a key stands for
 
@@ -77,6 +77,31 @@ def build(
         key,
         lambda: compiler.compile(source.text, source.name, target, source.headers, options).image,
     )
+
+
+def load_if_built(
+    device_index: int, file: str, names: Sequence[str], defines: Mapping[str, object]
+) -> bool:
+    """Loads kernels whose code is on the disk; compiles nothing. False when it is not there.
+
+    The first load of a kernel may wait for running work, which a call that queues work must not.
+    """
+    from accel_cuda import _native
+
+    vendor = str(_native.describe_driver()["vendor"])
+    source = kernel_files.read(file)
+    options = kernel_files.options(vendor, source.name, defines)
+    try:
+        compiler = _compiler(vendor)
+    except accel.BackendUnavailableError:
+        return False
+    target = kernel_files.target(source.name, chip_of(device_index), compiler.chips())
+    key = f"{_key(source, vendor, target, options)}-{_hash(compiler.identity)[:12]}"
+    if _disk().read(key) is None:
+        return False
+    for name in names:
+        function(device_index, file, name, defines)
+    return True
 
 
 def compile_file(
