@@ -14,6 +14,9 @@ Function find_function(const Device& device, ModuleHandle module, const char* na
   Current current(device);
   Function function = nullptr;
   ACCEL_CUDA_CALL(module_function, &function, module, name);
+  // Now rather than at the first launch, where loading may wait for all work of the device, and so
+  // for a stream that is held. A driver that will not says why at the launch.
+  if (driver().function_load != nullptr) driver().function_load(function);
   if (dynamic_shared > 48u << 10 && driver().function_set_attribute != nullptr) {
     ACCEL_CUDA_CALL(function_set_attribute, function, kFunctionMaxDynamicShared,
                     static_cast<int>(dynamic_shared));

@@ -69,6 +69,8 @@ FAKE_ENTRY int cuModuleGetFunction(void** function, void*, const char* name) {
   return 0;
 }
 
+FAKE_ENTRY int cuFuncLoad(void*) { return 0; }
+
 FAKE_ENTRY int cuFuncSetAttribute(void*, int, int) { return 0; }
 
 FAKE_ENTRY int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void*, int, std::size_t) {
