@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -249,3 +250,29 @@ def test_list(conformance: Run) -> None:
     assert {e["level"] for e in entries} == {1, 2}
     assert len({e["id"] for e in entries}) == len(entries)
     assert all(e["summary"] for e in entries)
+
+
+def test_a_run_that_is_interrupted_is_not_conformant(tmp_path: Path) -> None:
+    """What ran is in the report, and so is that the rest did not."""
+    report = tmp_path / "x.json"
+    command = [
+        sys.executable, "-m", "accel_conformance", "run", "--backend", "cpu", "-n", "1", "--quick",
+        "--level", "L1..L2", "--json", str(report), "--markdown", str(tmp_path / "x.md"),
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        assert run.stdout is not None
+        said = []
+        for line in run.stdout:
+            said.append(line)
+            if " cases done" in line and not line.startswith("0 "):
+                break
+        run.send_signal(signal.SIGINT)
+        said += run.stdout.readlines()
+    assert run.returncode not in (0, None)
+    found = json.loads(report.read_text())
+    assert found["cases"]
+    assert found["ok"] is False
+    assert any("cases did not report an outcome" in problem for problem in found["problems"])
+    assert any("NOT conformant" in line for line in said), "".join(said[-5:])

@@ -12,8 +12,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import accel
 import pytest
+
+import accel
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent / "native"
@@ -44,7 +45,16 @@ def build(tmp_path: Path, flags: list[str]) -> Path:
     sources = [HERE / "native" / "stream_stress.cpp", *sorted((NATIVE / "runtime").glob("*.cpp"))]
     everything = tmp_path / "everything.cpp"
     everything.write_text("".join(f'#include "{source}"\n' for source in sources))
-    command = [compiler(), "-std=c++17", "-Wall", "-Wextra", "-Werror", *flags, f"-I{NATIVE}", f"-I{INCLUDE}"]
+    command = [
+        compiler(),
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        *flags,
+        f"-I{NATIVE}",
+        f"-I{INCLUDE}",
+    ]
     done = subprocess.run(
         [*command, str(everything), "-o", str(program), "-pthread", "-lrt"],
         capture_output=True,

@@ -180,6 +180,22 @@ def test_the_end_waits_for_callbacks(fake_driver_path: Path) -> None:
     assert text.split() == ["end", "ran", "0", "ran", "1", "ran", "2"]
 
 
+def test_a_forked_child_ends_well(fake_driver_path: Path) -> None:
+    text = run(
+        "import os, threading\n"
+        "from accel_cuda import _native\n"
+        f"_native.open_driver('cuda', {str(fake_driver_path)!r})\n"
+        "stream, opened = _native.create_stream(0), threading.Event()\n"
+        "stream.add_callback(lambda: opened.wait(100))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    raise SystemExit(0)\n"
+        "print('child', os.waitpid(child, 0)[1])\n"
+        "opened.set()\n"
+    )
+    assert text.split() == ["child", "0"]
+
+
 def test_the_end_does_not_wait_for_a_lost_context(fake_driver_path: Path) -> None:
     text = run(
         "import ctypes, threading\n"

@@ -56,6 +56,11 @@ def test_events_are_reused_with_their_waits_intact(backend: Any) -> None:
     del event
     again = backend.events.create()
     assert again.handle == handle
+    idle = backend.streams.create()
+    for wait in (idle.wait_event, lambda e: e.wait(idle)):  # it was never recorded
+        wait(again)
+        idle.synchronize()
+    assert again.query()
     again.record(backend.streams.create())
     again.synchronize()
     assert not waiting.query()

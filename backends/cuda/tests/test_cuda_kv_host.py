@@ -25,7 +25,10 @@ from accel.kv.plan import plan_transfer
 native = pytest.importorskip("accel_cuda._native", reason="accel-cuda's native part is not built")
 
 FILES = {
-    "kv_copy.cu": [f"kv_copy_{how}_{n}" for how in ("rows", "turned") for n in (1, 2, 4, 8, 16)],
+    "kv_copy.cu": [
+        *(f"kv_copy_{how}_{n}" for how in ("rows", "turned") for n in (1, 2, 4, 8, 16)),
+        "kv_copy_rows_16_few",
+    ],
     "kv_gather.cu": ["kv_gather_slots", "kv_upload"],
 }
 DEFAULTS = native.kv.host_policy()

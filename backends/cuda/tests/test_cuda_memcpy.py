@@ -115,8 +115,7 @@ def test_every_direction(
     def make(kind: str, values: Any) -> Any:
         if kind == "device":
             return memory.put(values)
-        tensor = pinned(pool, values) if kind == "pinned" else torch.from_numpy(values.copy())
-        return tensor
+        return pinned(pool, values) if kind == "pinned" else torch.from_numpy(values.copy())
 
     def seen(what: Any) -> Any:
         return contents(what) if isinstance(what, MemRef) else what.numpy()
@@ -158,6 +157,38 @@ def test_pinned_copies_do_not_wait(backend: Any, memcpy: Any, pool: Any, memory:
     expected[::2] = 7
     assert torch.equal(a, expected)
     assert np.array_equal(contents(device), b.view(-1).numpy())
+
+
+@pytest.mark.parametrize("nbytes", [8 * MIB, 9 * MIB + 12345, 21 * MIB])
+def test_large_pageable(backend: Any, memcpy: Any, memory: Any, driver: Any, nbytes: int) -> None:
+    """In parts, by several threads, in the stream's order on the device's side."""
+    host = torch.from_numpy(random_bytes(nbytes))
+    back = torch.zeros_like(host)
+    device = memory.empty(nbytes)
+    stream = backend.streams.create()
+    stream.add_callback(lambda: host[:1000].zero_())  # before the copy reads it
+    memcpy.copy_async(device, host, stream)
+    host[:] = 0  # all of it was read
+    memcpy.fill(MemRef(device.pointer, 7, device.device, owner=device), 9, stream)
+    memcpy.copy_async(back, device, stream)
+    assert np.array_equal(back.numpy(), contents(device))
+    assert (back[:7] == 9).all()
+    assert (back[7:1000] == 0).all()
+    assert back[1000:].any()
+
+
+@pytest.mark.parametrize("entry", ["cuMemcpyHtoDAsync_v2", "cuEventRecord"])
+def test_large_pageable_failure(
+    backend: Any, memcpy: Any, memory: Any, driver: Any, entry: str
+) -> None:
+    """A thread that fails stops the others; its error is raised, and the next copy works."""
+    host, device = torch.from_numpy(random_bytes(30 * MIB)), memory.empty(30 * MIB)
+    driver.fail(entry, 1, skip=2)
+    with pytest.raises(DriverError, match=entry):
+        memcpy.copy(device, host)
+    driver.mend()
+    memcpy.copy(device, host)
+    assert np.array_equal(contents(device), host.numpy())
 
 
 def test_peer(backend: Any, memcpy: Any, memory: Any, driver: Any) -> None:
@@ -250,9 +281,8 @@ def test_strided_host(
 
     def base_of(view: int, pin: bool) -> Any:
         # A base whose view has the shape `shown`.
-        for extents in itertools.product(
-            *[[n, n + 2, 2 * n, 3 * n] for n in _unviewed(view, shown)]
-        ):
+        choices = [[n, n + 2, 2 * n, 3 * n] for n in _unviewed(view, shown)]
+        for extents in itertools.product(*choices):
             if VIEWS[view](torch.empty(extents)).shape == shown:
                 break
         else:
@@ -582,6 +612,49 @@ def test_pinned_blocks_are_not_reused_under_a_copy(
     stream.synchronize()
     assert np.array_equal(contents(device), data)
     assert pointer in [pool.empty(MIB, torch.uint8).data_ptr() for _ in range(1)]
+
+
+def test_blocks_freed_in_a_capture(
+    backend: Any, memcpy: Any, pool: Any, memory: Any, driver: Any
+) -> None:
+    """No event can be recorded then: the block waits until the capture has ended, which it does
+    not disturb."""
+    stream = backend.streams.create()
+    tensor, device = pinned(pool, random_bytes(MIB)), memory.empty(MIB)
+    pointer = tensor.data_ptr()
+    memcpy.copy_async(device, tensor, stream)
+    with backend.streams.capture(stream) as graph:
+        memcpy.fill(device, 3, stream)
+        del tensor
+        gc.collect()
+        others = [pool.empty(MIB, torch.uint8) for _ in range(3)]
+        assert pointer not in [other.data_ptr() for other in others]
+    graph.replay(stream)
+    stream.synchronize()
+    assert (contents(device) == 3).all()
+    assert pool.empty(MIB, torch.uint8).data_ptr() not in (0, *[o.data_ptr() for o in others])
+    pool.trim()
+    assert pointer not in [other.data_ptr() for other in others]
+
+
+def test_events_are_shared(backend: Any, memcpy: Any, pool: Any, memory: Any, driver: Any) -> None:
+    """Copies of pinned memory record no event; those with owners one for many of them."""
+    stream = backend.streams.create()
+    tensor, device = pinned(pool, random_bytes(100)), memory.empty(100)
+    bare = MemRef(device.pointer, 100, device.device)
+    before = driver.calls("cuEventRecord")
+    for _ in range(64):
+        memcpy.copy_async(bare, tensor, stream)
+    assert driver.calls("cuEventRecord") == before
+    owners = [Owner() for _ in range(64)]
+    ghosts = [weakref.ref(owner) for owner in owners]
+    for owner in owners:
+        memcpy.copy_async(MemRef(device.pointer, 100, device.device, owner=owner), tensor, stream)
+    assert driver.calls("cuEventRecord") <= before + 4
+    del owner, owners
+    stream.synchronize()
+    gc.collect()
+    assert not any(ghost() is not None for ghost in ghosts)
 
 
 def test_a_failing_driver_is_said(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import mmap
+import os
 import threading
 import weakref
 from collections.abc import Iterator
@@ -220,6 +221,25 @@ def test_both_pools_in_one_process(pool: Any) -> None:
 
 def test_notes_name_the_nearest_node(pool: Any) -> None:
     assert any("NUMA" in note for note in pool.notes)
+
+
+def test_fork(pool: Any, backend: Any) -> None:
+    """A forked child has the bytes but no locks, and never calls the driver for them."""
+    stream = backend.streams.create()
+    buffer = pool.allocate(MIB)
+    buffer.tensor()[:4] = torch.tensor([1, 2, 3, 4], dtype=torch.uint8)
+    pool.record_stream(buffer, stream)
+    child = os.fork()
+    if child == 0:
+        right = not buffer.pinned and buffer.tensor()[:4].tolist() == [1, 2, 3, 4]
+        buffer.free()
+        pool.trim()
+        os._exit(0 if right else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert buffer.pinned
+    stream.synchronize()
+    buffer.free()
 
 
 def test_concurrent_use(pool: Any, backend: Any) -> None:

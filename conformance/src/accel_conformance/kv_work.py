@@ -5,13 +5,15 @@ A case module says ``kv = kv_work`` once and asks for ``kv``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from accel import Backend, Capability
+from accel import Backend, Capability, DeviceError
+from accel.kv import KVCache
 
 from .byte_compare import assert_same_bytes, bytes_of, random_bytes
 from .guards import Memory
@@ -38,8 +40,14 @@ class KVWork:
         self.rng = rng
 
     def place(self, memory: Memory) -> Place:
-        """The allocator of some memory."""
+        """The allocator of some memory.
+
+        ``host`` is pageable where KV calls move that. They need not on a device with memory of its
+        own: there it is then the pinned pool's (``test_pageable`` looks at how it is refused).
+        """
         device = self.backend.device
+        if memory == "host" and not _moves_pageable(self.backend):
+            memory = "pinned"
 
         def allocate(n: int) -> torch.Tensor:
             if memory == "pinned":
@@ -191,6 +199,24 @@ class KVWork:
         expected.check()
         for t, old in zip([t for t in (key, value) if t is not None], before, strict=True):
             assert_same_bytes(t, old, "key or value after the call")
+
+
+@functools.cache
+def _moves_pageable(backend: Backend) -> bool:
+    """Whether a transfer takes a cache in pageable host memory."""
+    needed = (Capability.PINNED, Capability.KV_TRANSFER)
+    if backend.device.type == "cpu" or any(c not in backend.capabilities for c in needed):
+        return True
+    src, dst = (
+        KVCache(torch.zeros(1, 2, 1, 1, 1, 16, dtype=torch.uint8, device=where), "| L K B S H D")
+        for where in ("cpu", backend.device)
+    )
+    try:
+        backend.kv.transfer(src, dst, torch.tensor([0]), torch.tensor([0]))
+    except DeviceError:
+        return False
+    backend.streams.synchronize()
+    return True
 
 
 def expect_write(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-__all__ = ["one_thread"]
+__all__ = ["one_thread", "share_threads"]
 
 
 @contextmanager
@@ -23,3 +24,12 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def share_threads(workers: int) -> None:
+    """Give torch this process's part of the processors, when ``workers`` processes run cases.
+
+    Each would otherwise start a thread for every processor, and they would wait for one another.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), (allowed or 1) // max(1, workers))))

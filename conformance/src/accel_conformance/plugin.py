@@ -94,6 +94,9 @@ class _Around:
         if hasattr(self._config, "workerinput"):
             # A crash of native code is then shown with the case, not lost among the output.
             faulthandler.enable(file=self._config.stash[_CRASH_FD])
+            from .one_thread import share_threads
+
+            share_threads(int(self._config.workerinput["workercount"]))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -84,8 +85,9 @@ class TerminalView:
                 f" {self._bad} failed; L{result.level} now"
             )
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self) -> Generator[None, None, None]:
+        yield  # the recorder counts what did not run
         if self._progress is not None:
             self._progress.stop()
         report = self._recorder.report() if self._recorder is not None else None

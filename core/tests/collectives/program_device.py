@@ -6,7 +6,9 @@ order) needs the vendor's device.
 
 from __future__ import annotations
 
+import gc
 import types
+import weakref
 from typing import Any
 
 import program_data
@@ -45,6 +47,38 @@ def main(rank: int, size: int, seed: int, report: Any) -> None:
         work.wait()
         assert got[others[0]].eq(1).all()
         comm.barrier()
+    register_channel(Channel("untagged", "cpu", torch_backend="gloo", tags=False))
+    untagged = collectives.communicator(channel="untagged", timeout=30)
+    with report("tags of a batch where the transport has none"):
+        for turn in range(4):
+            ways = [(p, t) for p in others for t in (7, 0, 3)]
+            ways = ways[::-1] if (rank + turn) % 2 else ways
+            mine = {way: torch.full((4,), 100.0 * rank + 10 * way[0] + way[1]) for way in ways}
+            came = {way: torch.zeros(4) for way in ways}
+            legs = [P2POp("send", mine[p, t], p, t) for p, t in ways]
+            legs += [P2POp("recv", came[p, t], p, t) for p, t in reversed(ways)]
+            untagged.batch(legs).wait()
+            assert all(came[p, t].eq(100.0 * p + 10 * rank + t).all() for p, t in ways), came
+    with report("single messages with tags where the transport has none"):
+        for call in (untagged.send, untagged.recv, untagged.isend, untagged.irecv):
+            try:
+                call(torch.zeros(1), others[0], 1)
+            except errors.ArgumentError as error:
+                assert "tag: expected 0: untagged matches messages by their order" in str(error)
+                assert "batch()" in str(error)
+            else:
+                raise AssertionError("nothing was raised")
+        untagged.barrier()
+    untagged.close()
+    with report("what a finished operation held is let go"):
+        # Strided, so that a temporary and the way back from it are among what is held.
+        tensor = torch.ones(6, 4).t()
+        gone = weakref.ref(tensor)
+        work = comm.all_reduce(tensor, async_op=True)
+        work.wait()
+        del tensor, work
+        gc.collect()
+        assert gone() is None
     part = collectives.communicator([0], timeout=30)
     with report("a sub-group"):
         assert part.rank == (0 if rank == 0 else -1)

@@ -31,6 +31,13 @@ class LazyStream:
         while self.queue:
             self.queue.pop(0)()
 
+    def record_event(self, event):
+        event.record(self)
+
+    def wait_event(self, event):
+        recorded = event.recorded
+        self.push(lambda: recorded and recorded.synchronize())
+
 
 class LazyStreams(Streams):
     def __init__(self):
@@ -49,10 +56,11 @@ class LazyStreams(Streams):
 
 class TimedEvent:
     def __init__(self, stream):
-        self.stream, self.at = stream, None
+        self.stream, self.at, self.recorded = stream, None, None
 
     def record(self, stream=None):
-        (stream or self.stream).push(self._note)
+        self.recorded = stream or self.stream
+        self.recorded.push(self._note)
 
     def _note(self):
         self.at = perf_counter()

@@ -26,9 +26,9 @@ using CopyPair = accel::CopyPair<StridedCopy>;
 Operand parse_host(PyObject* object, const std::string& name) {
   Operand operand = Operand::parse(object, name.c_str());
   operand.require_cpu();
-  if (operand.is_tensor) return operand;
+  if (!operand.has_owner) return operand;
   const accel::Ref owner = accel::detail::attribute(object, accel::detail::names().owner);
-  if (owner.get() != Py_None && accel::PinnedModule<CpuPinned>::is_freed(owner.get())) {
+  if (accel::PinnedModule<CpuPinned>::is_freed(owner.get())) {
     accel::fail("FreedError", name, "memory whose owner was not freed",
                 accel::describe(owner.get()));
   }

@@ -14,4 +14,4 @@ class CpuKVCoding(Coding):
     threads."""
 
     native_coding = _native
-    devices = ("cpu",)
+    coding_devices = ("cpu",)

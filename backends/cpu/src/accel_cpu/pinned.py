@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from accel.native_pinned import NativePinnedMemory
 
 from . import _native
@@ -12,4 +14,4 @@ __all__ = ["CpuPinnedMemory"]
 class CpuPinnedMemory(NativePinnedMemory):
     """Pages that the operating system locks (``mlock``)."""
 
-    native = _native
+    native: ClassVar[Any] = _native

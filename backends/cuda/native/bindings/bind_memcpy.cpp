@@ -9,9 +9,9 @@
 
 #include "../runtime/copy_limits.hpp"
 #include "../runtime/pending.hpp"
-#include "../runtime/stream_progress.hpp"
 #include "bindings.hpp"
 #include "copy_batch.hpp"
+#include "copy_elsewhere.hpp"
 #include "copy_issue.hpp"
 #include "copy_operands.hpp"
 #include "pinned.hpp"
@@ -26,25 +26,14 @@ using accel::Operand;
 using accel::StridedPlan;
 using Pair = accel::CopyPair<StridedPlan>;
 
-// Streams of ours, and the default ones, are never destroyed, so that an event can be recorded when
-// somebody asks; others get theirs at once.
-accel::StreamPoint point_of(Runtime& runtime, StreamHandle stream) {
-  constexpr std::uintptr_t kLastDefaultStream = 2;
-  const auto progress = DeviceProgress::of(runtime.device, stream);
-  if (reinterpret_cast<std::uintptr_t>(stream) <= kLastDefaultStream ||
-      runtime.state(stream).ours) {
-    return progress->late_point();
-  }
-  Submission submission(runtime);
-  return progress->point();
-}
-
 // What the work uses stays its own until it has run. torch's allocator is told of the stream for
 // tensors of a device; blocks of the pinned pool remember it; everything else is referred to. A
 // capture makes the graph refer to all of them.
 template <class Operands>
 void keep_operands(Runtime& runtime, StreamHandle stream, const Operands& operands,
                    bool capturing) {
+  // Telling torch takes half a microsecond a tensor; of many the references are kept instead.
+  const bool tell_torch = std::size(operands) <= 8 && !capturing;
   std::array<PyObject*, 2> few;
   std::vector<PyObject*> many;
   std::size_t count = 0;
@@ -56,14 +45,18 @@ void keep_operands(Runtime& runtime, StreamHandle stream, const Operands& operan
   bool in_pool = false;
   for (const Operand* operand : operands) {
     if (operand->nbytes == 0) continue;
-    if (operand->is_tensor && operand->is_gpu) {
+    if (operand->is_tensor && operand->is_gpu && tell_torch) {
       record_use(runtime, stream, operand->object);
       continue;
     }
     const bool pooled = any_pinned && operand->is_cpu &&
                         pool.holds(operand->pointer, operand->contiguous ? operand->nbytes : 1);
     in_pool = in_pool || pooled;
-    if (!pooled || !operand->is_tensor) held[count++] = operand->keep();
+    if (operand->is_tensor) {
+      if (!pooled) held[count++] = operand->object;
+    } else if (operand->has_owner) {
+      held[count++] = operand->object;
+    }
   }
   if (in_pool) {
     const accel::StreamPoint point = point_of(runtime, stream);
@@ -92,6 +85,7 @@ class Memcpy {
                           "does not bring: use copy_async");
     }
     if (!give(dst, src, target, "copy")) return;
+    seal(runtime_, runtime_.state(target));
     wait_interruptibly([&] {
       Current current(device_);
       const Result result = driver().stream_query(target);
@@ -185,7 +179,8 @@ py::dict change_limits(const py::kwargs& given) {
       {"kernel_on_device", &limits.kernel_on_device},
       {"batch_on_device", &limits.batch_on_device},
       {"batch_with_host", &limits.batch_with_host},
-      {"rows_by_engine", &limits.rows_by_engine}};
+      {"rows_by_engine", &limits.rows_by_engine},
+      {"rows_from", &limits.rows_from}};
   py::dict now;
   for (const auto& [name, value] : all) {
     if (given.contains(name)) *value = py::cast<std::size_t>(given[name]);
@@ -204,7 +199,7 @@ py::list strided_launches(const std::vector<std::int64_t>& shape,
   const auto launches =
       fill.is_none() ? plan_copy(plan, dst, src, most_blocks)
                      : plan_fill(plan, dst, py::cast<std::uint8_t>(fill), most_blocks);
-  const char* const names[] = {"copy_strided_", "fill_strided_", "copy_tiles_"};
+  const char* const names[] = {"copy_strided_", "fill_strided_", "copy_rows_", "copy_tiles_"};
   py::list result;
   for (const StridedLaunch& each : launches) {
     result.append(py::make_tuple(

@@ -31,6 +31,19 @@ accel::StreamPoint CudaPinned::point(pybind11::handle stream) {
   return DeviceProgress::of(given->device(), given->handle)->point();
 }
 
+// Streams of ours, and the default ones, are never destroyed, so that an event can be recorded when
+// somebody asks; others get theirs at once.
+accel::StreamPoint point_of(Runtime& runtime, StreamHandle stream) {
+  constexpr std::uintptr_t kLastDefaultStream = 2;
+  const auto progress = DeviceProgress::of(runtime.device, stream);
+  if (reinterpret_cast<std::uintptr_t>(stream) <= kLastDefaultStream ||
+      runtime.state(stream).ours) {
+    return progress->late_point();
+  }
+  Submission submission(runtime);
+  return progress->point();
+}
+
 void bind_pinned(pybind11::module_& module) { accel::PinnedModule<CudaPinned>::bind(module); }
 
 }  // namespace accel_cuda

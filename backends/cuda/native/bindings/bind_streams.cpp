@@ -1,5 +1,7 @@
 // Streams and graphs for Python.
 
+#include <sys/mman.h>
+
 #include <accel/errors.hpp>
 
 #include <tuple>
@@ -21,8 +23,8 @@ namespace {
 Event& as_event(py::handle object) {
   py::detail::make_caster<Event> caster;
   if (!caster.load(object, false)) {
-    accel::fail("DTypeError", "event", "an event of the cuda backend", accel::describe(object.ptr()),
-                "create events with backend.events.create()");
+    accel::fail("DTypeError", "event", "an event of the cuda backend",
+                accel::describe(object.ptr()), "create events with backend.events.create()");
   }
   return py::detail::cast_op<Event&>(caster);
 }
@@ -57,13 +59,35 @@ py::object enter_stream(py::object self) {
 
 void leave_stream(Stream& stream, const py::args&) { leave(stream.device()); }
 
-// The object it was adopted from; else a new one, which keeps ours from being given to another owner.
+// The object it was adopted from; else a new one, which keeps ours from getting another owner.
 py::object as_torch(const py::object& self) {
   if (py::hasattr(self, "_torch")) return self.attr("_torch");
   const auto& stream = py::cast<const Stream&>(self);
   py::object made = torch_object(stream.device(), stream.handle);
   made.attr("_accel_stream") = self;
   return made;
+}
+
+// Refuses what is certainly no stream of the device, as the driver would follow any number.
+void check_handle(const Device& device, std::uintptr_t handle) {
+  const auto refuse = [&](const std::string& given) {
+    accel::fail("ArgumentError", "handle",
+                "the handle of a live stream of device cuda:" + std::to_string(device.index),
+                given);
+  };
+  if (handle == 0) return;
+  constexpr std::uintptr_t kPage = 4096;
+  unsigned char resident = 0;
+  if (mincore(reinterpret_cast<void*>(handle & ~(kPage - 1)), 1, &resident) != 0) {
+    refuse(std::to_string(handle) + ", which is no address of this process");
+  }
+  if (driver().stream_context == nullptr) return;
+  ContextHandle context = nullptr;
+  Current current(device);
+  const Result result =
+      driver().stream_context(reinterpret_cast<StreamHandle>(handle), &context);
+  if (result != kSuccess) refuse("one that the driver does not know: " + result_name(result));
+  if (context != device.context) refuse("one of another device");
 }
 
 std::string describe(const Stream& stream) {
@@ -148,7 +172,9 @@ void bind_streams(py::module_& module) {
   module.def(
       "adopt_stream",
       [](int index, std::uintptr_t handle) {
-        return Stream::adopt(Device::get(index), reinterpret_cast<StreamHandle>(handle));
+        const Device& device = Device::get(index);
+        check_handle(device, handle);
+        return Stream::adopt(device, reinterpret_cast<StreamHandle>(handle));
       },
       "device_index"_a, "handle"_a);
   module.def(
@@ -200,8 +226,9 @@ void bind_streams(py::module_& module) {
       "Where a kernel on this stream reports a fault: the record's address for the device.");
   module.def(
       "launch",
-      [](const Stream& stream, std::uintptr_t kernel, const std::tuple<unsigned, unsigned, unsigned>& grid,
-         unsigned block, unsigned shared_bytes, const py::bytes& args) {
+      [](const Stream& stream, std::uintptr_t kernel,
+         const std::tuple<unsigned, unsigned, unsigned>& grid, unsigned block,
+         unsigned shared_bytes, const py::bytes& args) {
         const std::string bytes = args;
         Submission submission(stream.runtime);
         launch(stream.device(), reinterpret_cast<Function>(kernel),
@@ -212,6 +239,7 @@ void bind_streams(py::module_& module) {
       "Queue one launch of a kernel whose only argument is the struct `args`.");
   module.def("finish_callbacks", &finish_callbacks,
              "Wait for host callbacks; called when the program ends.");
+  prepare_callbacks();
   // No worker may touch an interpreter that is going away.
   py::module_::import("atexit").attr("register")(module.attr("finish_callbacks"));
 }

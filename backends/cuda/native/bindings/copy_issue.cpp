@@ -3,12 +3,12 @@
 #include <accel/errors.hpp>
 
 #include <cstring>
-#include <map>
 #include <memory>
-#include <utility>
 
 #include "../runtime/copy_limits.hpp"
 #include "../runtime/host_copy.hpp"
+#include "../runtime/pageable_copy.hpp"
+#include "copy_elsewhere.hpp"
 #include "pinned.hpp"
 
 namespace accel_cuda {
@@ -28,66 +28,14 @@ bool pageable(const Place& place) {
 
 char* host_pointer(std::uintptr_t at) { return reinterpret_cast<char*>(at); }
 
-void copy_any(std::uintptr_t dst, std::uintptr_t src, std::size_t nbytes, StreamHandle stream) {
-  if (driver().memcpy_async != nullptr) {
-    ACCEL_CUDA_CALL(memcpy_async, dst, src, nbytes, stream);
-  } else {
-    constexpr int kByAddress = 4;
-    ACCEL_CUDA_CALL(memcpy_kind_async, reinterpret_cast<void*>(dst),
-                    reinterpret_cast<const void*>(src), nbytes, kByAddress, stream);
-  }
-}
-
-void copy_to_peer(std::uintptr_t dst, int dst_device, std::uintptr_t src, int src_device,
-                  std::size_t nbytes, StreamHandle stream) {
-  if (driver().memcpy_peer_async != nullptr) {
-    ACCEL_CUDA_CALL(memcpy_peer_async, dst, Device::get(dst_device).context, src,
-                    Device::get(src_device).context, nbytes, stream);
-  } else {
-    copy_any(dst, src, nbytes, stream);
-  }
-}
-
-// --- memory for packing -------------------------------------------------------------------------
-
-struct Scratch {
-  py::object allocate, release;
-};
-
-Scratch& scratch() {
-  static auto* only = new Scratch;  // never destroyed: the interpreter may be gone by then
-  return *only;
-}
-
-// Device memory that belongs to one stream's order: it may be given back while work on it waits.
-class ScratchMemory {
- public:
-  ScratchMemory(std::size_t nbytes, int device, StreamHandle stream) {
-    if (!scratch().allocate) {
-      accel::fail_message("StateError", "no allocator was given to the native module");
-    }
-    address_ = py::cast<std::uintptr_t>(
-        scratch().allocate(nbytes, device, reinterpret_cast<std::uintptr_t>(stream)));
-  }
-  ~ScratchMemory() {
-    try {
-      scratch().release(address_);
-    } catch (py::error_already_set& error) {
-      error.discard_as_unraisable("accel_cuda: giving back device memory");
-    }
-  }
-  ScratchMemory(const ScratchMemory&) = delete;
-  ScratchMemory& operator=(const ScratchMemory&) = delete;
-  std::uintptr_t address() const { return address_; }
-
- private:
-  std::uintptr_t address_ = 0;
-};
-
-// A block of the pinned pool for one call.
+// A block of the pinned pool for one call; the pool does not hand it out again before the stream
+// has passed what `lend` was called after.
 class Staging {
  public:
   explicit Staging(std::size_t nbytes) : block_(CudaPinned::pool().allocate(nbytes, -1, false)) {}
+  void lend(Runtime& runtime, StreamHandle stream) {
+    CudaPinned::pool().record_use(address(), block_->nbytes, point_of(runtime, stream));
+  }
   ~Staging() { CudaPinned::pool().free(block_); }
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -96,54 +44,6 @@ class Staging {
 
  private:
   accel::PinnedBlock* block_;
-};
-
-// --- work on another device, in a stream's order ------------------------------------------------
-
-// A stream of the device for work that other devices' streams give away; one for each device.
-StreamHandle side_stream(const Device& device) {
-  static auto* streams = new std::map<int, std::shared_ptr<Stream>>;
-  auto& stream = (*streams)[device.index];
-  if (stream == nullptr) stream = Stream::create(device, 0);
-  return stream->handle;
-}
-
-// `later` goes on when what `earlier` has now is done.
-void order(Runtime& earlier_runtime, StreamHandle earlier, Runtime& later_runtime,
-           StreamHandle later) {
-  if (earlier == later && &earlier_runtime == &later_runtime) return;
-  EventHandle event = nullptr;
-  {
-    Submission submission(earlier_runtime);
-    event = earlier_runtime.take_event();
-    ACCEL_CUDA_CALL(event_record, event, earlier);
-  }
-  {
-    Submission submission(later_runtime);
-    ACCEL_CUDA_CALL(stream_wait_event, later, event, 0);
-  }
-  earlier_runtime.give_event(event);  // a wait is for the recording that it saw
-}
-
-// Where a device's part of the work goes: the caller's stream, or the device's side stream between
-// two waits.
-class Elsewhere {
- public:
-  Elsewhere(Runtime& home, StreamHandle stream, int device)
-      : home_(home),
-        runtime_(device == home.device.index ? home : Runtime::of(Device::get(device))),
-        home_stream_(stream),
-        stream_(&runtime_ == &home ? stream : side_stream(runtime_.device)) {
-    order(home_, home_stream_, runtime_, stream_);
-  }
-  void join() { order(runtime_, stream_, home_, home_stream_); }
-  Runtime& runtime() const { return runtime_; }
-  StreamHandle stream() const { return stream_; }
-
- private:
-  Runtime& home_;
-  Runtime& runtime_;
-  const StreamHandle home_stream_, stream_;
 };
 
 void launch_copy(Runtime& runtime, StreamHandle stream, const StridedPlan& plan,
@@ -162,11 +62,6 @@ int kernel_device(const Place& a, const Place& b, int home) {
 }
 
 }  // namespace
-
-void use_scratch(py::object allocate, py::object release) {
-  scratch().allocate = std::move(allocate);
-  scratch().release = std::move(release);
-}
 
 bool CopyIssue::capturing() {
   if (capturing_ < 0) capturing_ = is_capturing(stream_) ? 1 : 0;
@@ -224,9 +119,20 @@ void CopyIssue::flat(std::uintptr_t dst, const Place& dst_place, std::uintptr_t 
   } else if (dst_place.kind == Kind::Mixed || src_place.kind == Kind::Mixed) {
     through_staging(StridedPlan({}, nbytes), dst, dst_place, src, src_place);
   } else {
-    py::gil_scoped_release unlocked;  // the driver copies through memory of its own, and waits
-    Current current(runtime_.device);
-    copy_any(dst, src, nbytes, stream_);
+    // The host's memory is read now: what callbacks have yet to write to it comes first.
+    if (src_place.on_host() && runtime_.callbacks_running.load() > 0) wait_for_stream();
+    py::gil_scoped_release unlocked;  // the bytes go through pinned memory, and this thread waits
+    const Place& device_side = src_place.on_host() ? dst_place : src_place;
+    if (nbytes < kPageableInParts || !on_stream_device(device_side)) {
+      Current current(runtime_.device);
+      copy_any(dst, src, nbytes, stream_);
+    } else if (src_place.on_host()) {
+      copy_from_pageable(runtime_.device, stream_, CudaPinned::pool(), dst, host_pointer(src),
+                         nbytes);
+    } else {
+      copy_to_pageable(runtime_.device, stream_, CudaPinned::pool(), host_pointer(dst), src,
+                       nbytes);
+    }
   }
 }
 
@@ -363,6 +269,7 @@ void CopyIssue::through_staging(const StridedPlan& plan, std::uintptr_t dst,
     } else {
       strided(StridedPlan(pack, part.run), staging->address(), pinned, from, device_side);
     }
+    staging->lend(runtime_, stream_);
     wait_for_stream();
     if (!to_device) {
       py::gil_scoped_release unlocked;

@@ -56,8 +56,4 @@ class CopyIssue {
   int capturing_ = -1;  // not asked yet
 };
 
-// torch's allocator for memory that is used on one stream only: allocate(nbytes, device_index,
-// stream) gives an address, release(address) takes it back at any time.
-void use_scratch(pybind11::object allocate, pybind11::object release);
-
 }  // namespace accel_cuda

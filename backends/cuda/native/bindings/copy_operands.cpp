@@ -64,9 +64,9 @@ Operand parse_operand(PyObject* object, const std::string& name) {
     accel::fail("DeviceError", name, "memory of the host or of a cuda device",
                 accel::describe(operand.device().get()));
   }
-  if (operand.is_tensor) return operand;
+  if (!operand.has_owner) return operand;
   const accel::Ref owner = accel::detail::attribute(object, accel::detail::names().owner);
-  if (owner.get() != Py_None && accel::PinnedModule<CudaPinned>::is_freed(owner.get())) {
+  if (accel::PinnedModule<CudaPinned>::is_freed(owner.get())) {
     accel::fail("FreedError", name, "memory whose owner was not freed",
                 accel::describe(owner.get()));
   }

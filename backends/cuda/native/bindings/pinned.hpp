@@ -3,6 +3,8 @@
 
 #include <accel/pinned_module.hpp>
 
+#include "../runtime/runtime.hpp"
+
 namespace accel_cuda {
 
 struct CudaPinned {
@@ -11,5 +13,9 @@ struct CudaPinned {
   static void release_finished();
   static accel::StreamPoint point(pybind11::handle stream);
 };
+
+// All work given to the stream so far, or at least that: for memory that is lent to it. The stream
+// must not be captured.
+accel::StreamPoint point_of(Runtime& runtime, StreamHandle stream);
 
 }  // namespace accel_cuda

@@ -84,6 +84,7 @@ namespace accel_cuda {
   X(context_release, (DeviceOrdinal), "cuDevicePrimaryCtxRelease_v2",                              \
     "hipDevicePrimaryCtxRelease")                                                                  \
   X(context_synchronize, (), "cuCtxSynchronize", "hipDeviceSynchronize")                           \
+  X(stream_context, (StreamHandle, ContextHandle*), "cuStreamGetCtx", nullptr)                     \
   X(stream_wait_value, (StreamHandle, DevicePointer, std::uint32_t, unsigned),                     \
     "cuStreamWaitValue32_v2", nullptr)                                                             \
   X(stream_is_capturing, (StreamHandle, int*), "cuStreamIsCapturing", "hipStreamIsCapturing")      \

@@ -1,5 +1,7 @@
 #include "callbacks.hpp"
 
+#include <unistd.h>
+
 #include <accel/errors.hpp>
 
 #include <condition_variable>
@@ -30,6 +32,7 @@ struct Workers {
   std::condition_variable wake, finished;
   std::deque<Callback*> ready;
   int idle = 0;
+  const pid_t process = getpid();
   std::atomic<bool> closed{false};
 };
 
@@ -212,8 +215,14 @@ void add_callback(Runtime& runtime, StreamState& state, PyObject* fn) {
   }
 }
 
+void prepare_callbacks() { workers(); }
+
 void finish_callbacks() {
   if (workers().closed.load()) return;
+  if (getpid() != workers().process) {  // a forked child has neither the workers nor the driver
+    workers().closed.store(true);
+    return;
+  }
   for (int index = 0; driver_is_open() && index < 256; ++index) {
     const Device* const device = Device::find(index);
     if (device == nullptr) continue;

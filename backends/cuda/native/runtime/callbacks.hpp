@@ -15,6 +15,9 @@ namespace accel_cuda {
 // it. What it raises is kept in the state's failures. The GIL must be held.
 void add_callback(Runtime& runtime, StreamState& state, PyObject* fn);
 
+// Notes whose process this is; called once, when the module is imported.
+void prepare_callbacks();
+
 // Waits until every callback given has run, or cannot run any more; afterwards none touches Python.
 // Called once, when the interpreter is about to end, with the GIL held.
 void finish_callbacks();

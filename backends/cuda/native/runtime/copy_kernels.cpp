@@ -43,8 +43,8 @@ const CopyKernels& CopyKernels::of(const Device& device) {
   }
   UnrelatedToCaptures unrelated;
   std::unique_ptr<CopyKernels> made(new CopyKernels(device));
-  const char* const names[] = {"copy_strided_", "fill_strided_", "copy_tiles_"};
-  for (int kernel = 0; kernel < 3; ++kernel) {
+  const char* const names[] = {"copy_strided_", "fill_strided_", "copy_rows_", "copy_tiles_"};
+  for (int kernel = 0; kernel < 4; ++kernel) {
     for (int log = 0; log < 5; ++log) {
       made->strided_[kernel][log] =
           find(device, "strided.cu", names[kernel] + std::to_string(1 << log));

@@ -29,7 +29,7 @@ class CopyKernels {
   explicit CopyKernels(const Device& device) : device_(device) {}
 
   const Device& device_;
-  Function strided_[3][5] = {};  // by StridedKernel and log2 of the unit
+  Function strided_[4][5] = {};  // by StridedKernel and log2 of the unit
   Function pieces_ = nullptr, flat_ = nullptr;
 };
 

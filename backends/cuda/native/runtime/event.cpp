@@ -74,6 +74,7 @@ void Event::record(StreamHandle stream) {
 }
 
 void Event::wait(StreamHandle stream) {
+  if (!has_snapshot()) return;
   Submission submission(runtime);
   ACCEL_CUDA_CALL(stream_wait_event, stream, handle_, 0);
 }
@@ -87,7 +88,7 @@ void Event::refuse_captured(const char* call) const {
 }
 
 bool Event::query() const {
-  if (!recorded_ && !foreign_) return true;
+  if (!has_snapshot()) return true;
   refuse_captured("event.query()");
   const Result result = driver().event_query(handle_);
   if (result == kNotReady) return false;
@@ -96,7 +97,7 @@ bool Event::query() const {
 }
 
 void Event::synchronize() const {
-  if (!recorded_ && !foreign_) return;
+  if (!has_snapshot()) return;
   refuse_captured("event.synchronize()");
   Current current(device());
   Result result = driver().event_query(handle_);

@@ -29,6 +29,9 @@ class Event : public std::enable_shared_from_this<Event> {
   const Device& device() const noexcept { return runtime.device; }
   EventHandle handle() const noexcept { return handle_; }
 
+  // It was recorded. The handle itself may have been, by an owner before.
+  bool has_snapshot() const noexcept { return recorded_ || foreign_; }
+
   void record(StreamHandle stream);
   void wait(StreamHandle stream);
   bool query() const;

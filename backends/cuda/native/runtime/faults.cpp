@@ -78,6 +78,14 @@ int take(StreamState& state) {
   return count;
 }
 
+// Of the captures that were replayed on the stream since it was last idle, as it is now.
+int take_replayed(StreamState& state) {
+  int count = 0;
+  for (StreamState* captured : state.replayed) count += take(*captured);
+  state.replayed.clear();
+  return count;
+}
+
 [[noreturn]] void raise_async_error(int count) {
   PyObject *type, *value, *traceback;
   PyErr_Fetch(&type, &value, &traceback);
@@ -92,7 +100,7 @@ int take(StreamState& state) {
 
 void raise_failures(StreamState& state) {
   int count = take(state);
-  for (StreamState* captured : state.replayed) count += take(*captured);
+  count += take_replayed(state);
   if (count > 0) raise_async_error(count);
 }
 
@@ -100,7 +108,7 @@ void raise_failures(const std::vector<StreamState*>& states) {
   int count = 0;
   for (StreamState* state : states) {
     count += take(*state);
-    for (StreamState* captured : state->replayed) count += take(*captured);
+    count += take_replayed(*state);
   }
   if (count > 0) raise_async_error(count);
 }

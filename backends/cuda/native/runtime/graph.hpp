@@ -44,6 +44,7 @@ class Graph : public std::enable_shared_from_this<Graph> {
   GraphHandle graph_ = nullptr;
   GraphExecHandle exec_ = nullptr;
   std::vector<StreamState*> touched_;
+  std::vector<std::shared_ptr<Stream>> streams_;  // of those, so that none gets another owner
 };
 
 }  // namespace accel_cuda

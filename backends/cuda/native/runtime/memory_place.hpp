@@ -1,4 +1,4 @@
-// Where memory lies, as the driver knows it: asked before an address is given to a copy or a kernel.
+// Where memory lies, as the driver knows it: asked before a copy or a kernel is given an address.
 //
 //   const Place place = place_of_host(pointer, nbytes);
 //   if (!place.reachable_from(device)) ...   // a kernel there must not touch it

@@ -2,28 +2,12 @@
 
 #include <utility>
 
+#include "capture_mode.hpp"
 #include "graph.hpp"
 #include "graveyard.hpp"
 
 namespace accel_cuda {
 namespace {
-
-// While it lives, this thread may make calls that a capture of torch's, in its strictest mode,
-// would be invalidated by: asking about events that have nothing to do with it.
-class UnrelatedToCaptures {
- public:
-  UnrelatedToCaptures() {
-    if (driver().thread_capture_mode != nullptr) driver().thread_capture_mode(&mode_);
-  }
-  ~UnrelatedToCaptures() {
-    if (driver().thread_capture_mode != nullptr) driver().thread_capture_mode(&mode_);
-  }
-  UnrelatedToCaptures(const UnrelatedToCaptures&) = delete;
-  UnrelatedToCaptures& operator=(const UnrelatedToCaptures&) = delete;
-
- private:
-  int mode_ = kCaptureModeRelaxed;
-};
 
 std::vector<PyObject*> owned(PyObject* const* objects, std::size_t count) {
   std::vector<PyObject*> taken;
@@ -40,6 +24,16 @@ void release(std::vector<PyObject*>& objects) {
   for (PyObject* object : objects) Py_DECREF(object);
 }
 
+// Recording an event takes a microsecond: references wait for one together, until there are so many
+// of them or somebody looks.
+constexpr std::size_t kTogether = 16;
+
+// Whether the stream will be there when somebody looks.
+bool is_lasting(const StreamState& state) {
+  constexpr std::uintptr_t kLastDefaultStream = 2;
+  return state.ours || reinterpret_cast<std::uintptr_t>(state.handle) <= kLastDefaultStream;
+}
+
 }  // namespace
 
 void keep(Runtime& runtime, StreamHandle stream, PyObject* const* objects, std::size_t count) {
@@ -50,15 +44,21 @@ void keep(Runtime& runtime, StreamHandle stream, PyObject* const* objects, std::
   }
   StreamState& state = runtime.state(stream);
   release_passed(runtime, state, 2);
+  for (PyObject* object : owned(objects, count)) state.open.push_back(object);
+  if (state.open.size() >= kTogether || !is_lasting(state)) seal(runtime, state);
+}
+
+void seal(Runtime& runtime, StreamState& state) {
+  if (state.open.empty() || is_capturing(state.handle)) return;
   Held held;
-  held.objects = owned(objects, count);
-  if (held.objects.empty()) return;
+  held.objects.swap(state.open);  // others may keep more while this lets go of the GIL
   try {
-    Submission submission(runtime);
+    Current current(runtime.device);
     held.event = runtime.take_event();
-    ACCEL_CUDA_CALL(event_record, held.event, stream);
+    Submission submission(runtime);
+    ACCEL_CUDA_CALL(event_record, held.event, state.handle);
   } catch (...) {
-    // The work may be under way: letting go now could free memory that it uses.
+    state.open.insert(state.open.end(), held.objects.begin(), held.objects.end());
     if (held.event != nullptr) runtime.give_event(held.event);
     throw;
   }
@@ -116,6 +116,7 @@ void release_passed(Runtime& runtime, StreamState& state, int most) {
 
 void release_all(Runtime& runtime, StreamState& state) {
   drain_graveyard();
+  seal(runtime, state);
   if (state.held.empty()) return;
   // Not all of them for certain: another thread may have given the stream work meanwhile.
   release_passed(runtime, state, static_cast<int>(state.held.size()));
@@ -126,6 +127,7 @@ void collect(Runtime& runtime) {
   const std::size_t count = runtime.states().size();
   for (std::size_t i = 0; i < count; ++i) {
     StreamState& state = *runtime.states()[i];
+    seal(runtime, state);
     release_passed(runtime, state, static_cast<int>(state.held.size()));
   }
 }
@@ -133,6 +135,7 @@ void collect(Runtime& runtime) {
 std::size_t held_count(const Runtime& runtime) {
   std::size_t count = 0;
   for (const auto& state : runtime.states()) {
+    count += state->open.size();
     for (const Held& held : state->held) count += held.objects.size();
   }
   return count;

@@ -26,6 +26,10 @@ inline void keep(Runtime& runtime, StreamHandle stream, std::initializer_list<Py
 void keep_in_graph(Runtime& runtime, StreamHandle stream, PyObject* const* objects,
                    std::size_t count);
 
+// Puts an event behind the references that have none yet: before the host waits for the stream, so
+// that they can go right after. When that fails they stay: the work may be under way.
+void seal(Runtime& runtime, StreamState& state);
+
 // Releases what this stream's work is done with; at most `most` events are asked about.
 void release_passed(Runtime& runtime, StreamState& state, int most);
 

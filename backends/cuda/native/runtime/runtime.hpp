@@ -49,6 +49,7 @@ struct StreamState {
   std::atomic<int> callbacks_running{0};  // given and not finished; any thread
   std::vector<PyObject*> failures;        // exceptions that callbacks raised, owned
   std::deque<Held> held;                  // oldest first
+  std::vector<PyObject*> open;            // younger than those, behind no event yet
   std::vector<StreamState*> replayed;     // streams whose captures were replayed on this one
   PyObject* torch_stream = nullptr;       // torch's object for record_stream, owned
 

@@ -118,6 +118,7 @@ bool Stream::query() {
 
 void Stream::synchronize() {
   refuse_in_capture("stream.synchronize()");
+  seal(runtime, state);
   Current current(device());
   Result result = driver().stream_query(handle);
   if (result == kNotReady) {
@@ -132,6 +133,7 @@ void Stream::synchronize() {
 }
 
 void Stream::wait_event(const Event& event) {
+  if (!event.has_snapshot()) return;
   Submission submission(runtime);
   ACCEL_CUDA_CALL(stream_wait_event, handle, event.handle(), 0);
 }
@@ -181,6 +183,7 @@ void synchronize_device(const Device& device) {
                           "streams.synchronize() was called while a stream of the device is being "
                           "captured. Cure: call it after the capture has ended");
     }
+    seal(runtime, *state);
     Result result = driver().stream_query(state->handle);
     if (result == kNotReady) {
       wait_interruptibly([&] {

@@ -86,8 +86,8 @@ Result DeviceProgress::record() const {
   return result;
 }
 
-// Counts the events that have happened. A lost context counts too: nothing uses the memory any more,
-// and the next synchronisation says so. The lock is held.
+// Counts the events that have happened. A lost context counts too: nothing uses the memory any
+// more, and the next synchronisation says so. The lock is held.
 void DeviceProgress::look() const {
   UnrelatedToCaptures unrelated;
   Current current(device_);

@@ -14,9 +14,9 @@
 
 namespace accel_cuda {
 
-// One stream's. Places are counted; that one was reached is known by events, recorded either with the
-// place, which then stands for the work given until then and no more, or when somebody asks, which
-// most never do.
+// One stream's. Places are counted; that one was reached is known by events, recorded either with
+// the place, which then stands for the work given until then and no more, or when somebody asks,
+// which most never do.
 class DeviceProgress : public accel::StreamProgress {
  public:
   static std::shared_ptr<DeviceProgress> of(const Device& device, StreamHandle stream);

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "copy_limits.hpp"
+
 namespace accel_cuda {
 namespace {
 
 using Dim = accel::StridedPlan::Dim;
 
-constexpr std::int64_t kTileFrom = 8;  // of each side: shorter ones leave most of a tile empty
+constexpr std::int64_t kTileFrom = ACCEL_TILE;  // of each side: shorter ones leave tiles empty
 
 accel_strided_axis axis_of(const Dim& dim) {
   accel_strided_axis axis{};
@@ -40,6 +42,16 @@ unsigned blocks_for(std::uint64_t work, std::uint64_t of_one, unsigned most) {
   return static_cast<unsigned>(std::clamp<std::uint64_t>(wanted, 1, std::max(1u, most)));
 }
 
+StridedLaunch start(StridedKernel kernel, unsigned unit, std::uintptr_t dst, std::uintptr_t src) {
+  StridedLaunch launch;
+  launch.kernel = kernel;
+  launch.unit = unit;
+  std::memset(&launch.args, 0, sizeof launch.args);
+  launch.args.strided.dst = dst;
+  launch.args.strided.src = src;
+  return launch;
+}
+
 // The copy as tiles, when its two sides have their units side by side along different axes.
 bool plan_tiles(const std::vector<Dim>& axes, unsigned unit, std::uintptr_t dst, std::uintptr_t src,
                 unsigned most_blocks, StridedLaunch& launch) {
@@ -67,6 +79,29 @@ bool plan_tiles(const std::vector<Dim>& axes, unsigned unit, std::uintptr_t dst,
     args.tiles *= static_cast<unsigned long long>(dim->extent);
   }
   launch.blocks = blocks_for(args.tiles, 1, most_blocks);
+  return true;
+}
+
+// The copy as rows of units: worth it when they are long, since indices are then divided once for
+// many units.
+bool plan_rows(const std::vector<Dim>& axes, unsigned unit, std::uintptr_t dst, std::uintptr_t src,
+               unsigned most_blocks, StridedLaunch& launch) {
+  const Dim& row = axes.back();
+  if (static_cast<std::size_t>(row.extent) < copy_limits().rows_from ||
+      axes.size() > ACCEL_STRIDED_AXES) {
+    return false;
+  }
+  launch = start(StridedKernel::Rows, unit, dst, src);
+  accel_strided_args& args = launch.args.strided;
+  args.row = axis_of(row);
+  const std::int64_t parts = (row.extent + ACCEL_ROW_PART - 1) / ACCEL_ROW_PART;
+  args.units = static_cast<unsigned long long>(parts);
+  for (auto dim = axes.begin(); dim != axes.end() - 1; ++dim) {
+    args.axis[args.axes++] = axis_of(*dim);
+    args.units *= static_cast<unsigned long long>(dim->extent);
+  }
+  args.axis[args.axes++] = axis_of({parts, row.dst * ACCEL_ROW_PART, row.src * ACCEL_ROW_PART});
+  launch.blocks = blocks_for(args.units, ACCEL_STRIDED_THREADS / 32, most_blocks);
   return true;
 }
 
@@ -102,16 +137,6 @@ std::vector<Dim> axes_of(const accel::StridedPlan& plan, unsigned unit) {
   return axes;
 }
 
-StridedLaunch start(StridedKernel kernel, unsigned unit, std::uintptr_t dst, std::uintptr_t src) {
-  StridedLaunch launch;
-  launch.kernel = kernel;
-  launch.unit = unit;
-  std::memset(&launch.args, 0, sizeof launch.args);
-  launch.args.strided.dst = dst;
-  launch.args.strided.src = src;
-  return launch;
-}
-
 }  // namespace
 
 std::vector<StridedLaunch> plan_copy(const accel::StridedPlan& plan, std::uintptr_t dst,
@@ -119,9 +144,10 @@ std::vector<StridedLaunch> plan_copy(const accel::StridedPlan& plan, std::uintpt
   const unsigned unit = unit_of(plan, dst, src);
   const std::vector<Dim> axes = axes_of(plan, unit);
   std::vector<StridedLaunch> launches;
-  StridedLaunch tiles;
-  if (plan_tiles(axes, unit, dst, src, most_blocks, tiles)) {
-    launches.push_back(tiles);
+  StridedLaunch whole;
+  if (plan_tiles(axes, unit, dst, src, most_blocks, whole) ||
+      plan_rows(axes, unit, dst, src, most_blocks, whole)) {
+    launches.push_back(whole);
   } else {
     plan_units(axes, 0, start(StridedKernel::Copy, unit, dst, src), most_blocks, launches);
   }

@@ -10,14 +10,14 @@
 
 namespace accel_cuda {
 
-enum class StridedKernel { Copy, Fill, Tiles };
+enum class StridedKernel { Copy, Fill, Rows, Tiles };
 
 struct StridedLaunch {
   StridedKernel kernel = StridedKernel::Copy;
   unsigned unit = 1;  // bytes: 1, 2, 4, 8 or 16
   unsigned blocks = 1;
   union {
-    accel_strided_args strided;  // Copy, Fill
+    accel_strided_args strided;  // Copy, Fill, Rows
     accel_tiles_args tiles;
   } args;
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from accel.capabilities import Capability, Level
 from accel.native_kernels.coding import Coding
 
 from . import _native, kernels
@@ -19,7 +20,9 @@ from . import _native, kernels
 if TYPE_CHECKING:
     from accel.providers import Stream
 
-__all__ = ["CudaKVCoding"]
+__all__ = ["CODING", "CudaKVCoding"]
+
+CODING = {Capability.KV_ENTROPY: Level.NATIVE}
 
 _FILES = {
     "model": "coding_model.cu",
@@ -33,13 +36,13 @@ _FILES = {
 class CudaKVCoding(Coding):
     """A warp a stream; models, checks and the container are made on the device too."""
 
-    devices = ("cuda",)
+    coding_devices = ("cuda",)
     _device: torch.device  #: with its index; set by the class of all KV kernels
 
     @cached_property
     def native_coding(self) -> Any:
         """The kernels of the device, loaded on first use."""
-        index = self._device.index
+        index = self._device.index or 0
         shared = _native.coding.shared_bytes()
         handles = {
             name: kernels.function(

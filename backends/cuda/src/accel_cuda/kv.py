@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from accel.capabilities import Capabilities
 
 from .arithmetic import ARITHMETIC, CudaArithmetic
+from .coding import CODING, CudaKVCoding
 from .kv_movement import MOVEMENT, CudaMovement
 
 if TYPE_CHECKING:
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["CudaKVKernels"]
 
 
-class CudaKVKernels(CudaArithmetic, CudaMovement):
+class CudaKVKernels(CudaArithmetic, CudaKVCoding, CudaMovement):
     """Kernels compiled for the chip at hand; calls enter C++ once, with what was prepared."""
 
-    capabilities = Capabilities({**MOVEMENT, **ARITHMETIC})
+    capabilities = Capabilities({**MOVEMENT, **ARITHMETIC, **CODING})
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)

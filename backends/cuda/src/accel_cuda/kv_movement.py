@@ -41,7 +41,10 @@ CHECK_VARIABLE = "ACCEL_CHECK_DEVICE_SLOTS"
 #: staged_bytes, stretch_bytes, first_bytes, most_bytes: native/kv/move/host_transfer.hpp.
 _POLICY_VARIABLE = "ACCEL_CUDA_HOST_{}"
 
-_COPIES = tuple(f"kv_copy_{how}_{n}" for how in ("rows", "turned") for n in (1, 2, 4, 8, 16))
+_COPIES = (
+    *(f"kv_copy_{how}_{n}" for how in ("rows", "turned") for n in (1, 2, 4, 8, 16)),
+    "kv_copy_rows_16_few",
+)
 _OTHERS = ("kv_gather_slots", "kv_upload")
 
 

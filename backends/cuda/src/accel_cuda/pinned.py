@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from accel.native_pinned import NativePinnedMemory
 
 from . import _native
@@ -17,7 +19,7 @@ class CudaPinnedMemory(NativePinnedMemory):
     only looks pinned would make every copy wait.
     """
 
-    native = _native
+    native: ClassVar[Any] = _native
 
     def __init__(self, index: int) -> None:
         super().__init__()

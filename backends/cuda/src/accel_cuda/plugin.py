@@ -13,7 +13,7 @@ from . import probe
 
 if TYPE_CHECKING:
     from accel import Backend
-    from accel.providers import Events, KVKernels, Memcpy, PinnedMemory, Streams
+    from accel.providers import Collectives, Events, KVKernels, Memcpy, PinnedMemory, Streams
 
 NAME = "cuda"
 
@@ -68,6 +68,15 @@ def accel_memcpy(backend: Backend) -> Memcpy | None:
     from .memcpy import CudaMemcpy
 
     return CudaMemcpy(backend.device.index)
+
+
+@accel.hookimpl
+def accel_collectives(backend: Backend) -> Collectives | None:
+    if backend.info.name != NAME:
+        return None
+    from .collectives import CudaCollectives
+
+    return CudaCollectives(backend)
 
 
 @accel.hookimpl

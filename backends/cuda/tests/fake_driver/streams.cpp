@@ -100,6 +100,7 @@ int give(Stream* stream, std::function<void()> operation) {
   if (stream->capture != nullptr) {
     Capture& capture = *stream->capture;
     if (!capture.valid) return kCaptureInvalidated;
+    if (defect("runs-at-capture")) queue(stream, operation);
     capture.graph->operations.push_back(std::move(operation));
     ++capture.streams[stream][stream];
     return 0;
@@ -140,6 +141,13 @@ FAKE_ENTRY int cuStreamGetPriority(void* handle, int* priority) {
   Stream* const stream = stream_of(handle);
   if (stream == nullptr) return kInvalidHandle;
   *priority = stream->priority;
+  return 0;
+}
+
+FAKE_ENTRY int cuStreamGetCtx(void* handle, Context** context) {
+  Stream* const stream = stream_of(handle);
+  if (stream == nullptr) return kInvalidHandle;
+  *context = stream->context;
   return 0;
 }
 

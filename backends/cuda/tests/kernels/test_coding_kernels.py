@@ -100,9 +100,8 @@ class Coder:
                     states.ctypes.data, sizes.ctypes.data, out.ctypes.data + offset,
                     state.ctypes.data, result.ctypes.data, bins, twice, look, dry, last, 0,
                 )  # fmt: skip
-                if count:
-                    self.launch("encode", "coding_encode", args, count, 64 if twice else 128,
-                                calls.encode_shared(bins, twice))  # fmt: skip
+                self.launch("encode", "coding_encode", args, max(count, 1), random.choice([64, 128]),
+                            calls.encode_shared(bins, twice))  # fmt: skip
                 if not dry:
                     self.launch("encode", "coding_assemble", args, max(count, 1), 256)
 
@@ -122,7 +121,7 @@ class Coder:
             assert np.array_equal(out[offset + size :], before[offset + size :])
             return torch.from_numpy(out[offset : offset + size].copy()), None
 
-    def decode(self, data, model, shape, twice=True, buckets=256, grid=None, offset=0, row=None):
+    def decode(self, data, model, shape, twice=True, table=2, grid=None, offset=0, row=None):
         """The symbols (None where nothing was written), and what was found."""
         layers, tokens, channels = shape
         bins = model.shape[2] - 1
@@ -137,12 +136,12 @@ class Coder:
             view = calls.Symbols(out.ctypes.data, tokens * row, row, 1)
             args = calls.DecodeArgs(view, *shape, there.ctypes.data + offset, len(data),
                                     with_model.ctypes.data, state.ctypes.data, fault.ctypes.data,
-                                    bins, twice, buckets, 0)  # fmt: skip
+                                    bins, twice, table, 0)  # fmt: skip
             self.launch("verify", "coding_verify", args, random.choice([1, 3]), 256)
             found = fault.view(np.uint32)[0] != 0
             grid = grid or max(1, Split.choose(*shape).streams)
-            self.launch("decode", "coding_decode", args, grid, 64 if twice else 128,
-                        calls.decode_shared(bins, twice, buckets))  # fmt: skip
+            self.launch("decode", "coding_decode", args, grid, random.choice([64, 128]),
+                        calls.decode_shared(bins, twice, table))  # fmt: skip
             if found:
                 assert np.array_equal(out, before)
             assert np.array_equal(out[:, :, channels:], before[:, :, channels:])
@@ -216,13 +215,26 @@ def test_bytes_are_the_same(coder, shape, bins, kind, exact, seed, data):
     assert torch.equal(back, symbols)
     out, found = coder.decode(
         encoded, model, shape, twice,
-        buckets=data.draw(st.sampled_from([1, 8, 128, 512])),
+        table=data.draw(st.sampled_from([0, 1, 2])),
         grid=data.draw(st.sampled_from([None, 1, 5])),
         offset=data.draw(st.sampled_from([0, 1, 2, 4])),
         row=shape[2] + data.draw(st.sampled_from([0, 5])),
     )  # fmt: skip
     assert found is None
     assert torch.equal(out, symbols)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 5), (3, 0, 40), (2, 7, 0)], ids=str)
+def test_no_symbols(coder, shape):
+    symbols = torch.empty(shape, dtype=torch.uint8)
+    model, _ = coder.model(symbols, 7)
+    assert torch.equal(model, CPU.entropy_model(symbols, 7))
+    encoded, _ = coder.encode(symbols, model)
+    assert torch.equal(encoded, CPU.encode(symbols, model))
+    assert coder.decode(encoded, model, shape)[1] is None
+    if model.numel():
+        model[0, 1, 3] += 5000
+        assert coder.encode(symbols, model)[1] == (FOUND["MODEL"], 1, 0)
 
 
 @pytest.mark.parametrize("bins", [32, 200])
@@ -232,11 +244,11 @@ def test_several_streams(coder, shape, bins):
     symbols = spread(shape, bins, "normal", random.randrange(2**31))
     model = CPU.entropy_model(symbols, bins)
     expected = CPU.encode(symbols, model)
-    for twice, wave in ((True, None), (False, 1)):
+    for twice, wave, table in ((True, None, 2), (False, 1, 1), (False, 2, 0)):
         encoded, found = coder.encode(symbols, model, twice, wave)
         assert found is None
         assert torch.equal(encoded, expected)
-        out, found = coder.decode(encoded, model, shape, twice)
+        out, found = coder.decode(encoded, model, shape, twice, table)
         assert found is None
         assert torch.equal(out, symbols)
 
@@ -354,7 +366,9 @@ def test_damage_behind_right_checks(coder, data):
     damaged = torch.tensor(list(packed), dtype=torch.uint8)
     kinds = {"LOW_STATE": "below its range", "FEW_WORDS": "too few", "END_STATE": "does not end",
              "MANY_WORDS": "no lane takes"}  # fmt: skip
-    out, found = coder.decode(damaged, model, shape, twice=data.draw(st.booleans()))
+    out, found = coder.decode(
+        damaged, model, shape, twice=data.draw(st.booleans()), table=data.draw(st.integers(0, 2))
+    )
     back = torch.empty(shape, dtype=torch.uint8)
     try:
         CPU.decode(damaged, model, back)

@@ -63,6 +63,8 @@ def copies(draw):
     shape = tuple(draw(st.lists(st.integers(1, 9), min_size=0, max_size=5)))
     if draw(st.booleans()):  # long enough for several tiles, or blocks
         shape = (*shape[:2], draw(st.integers(30, 70)), draw(st.integers(30, 70)))
+    elif draw(st.booleans()):  # long rows
+        shape = (*shape[:2], draw(st.integers(90, 600)))
     itemsize = draw(st.sampled_from([1, 2, 4, 8, 16]))
     return (
         shape,
@@ -150,8 +152,11 @@ def test_many_axes(shim):
         ((10, 64, 32), (4096, 64, 2), (4096, 2, 128), 2, "copy_tiles_2"),
         ((64, 4), (16, 4), (4, 256), 4, "copy_strided_4"),  # too narrow for tiles
         ((40, 100), (512, 1), (128, 1), 1, "copy_strided_4"),  # rows of 100 bytes
+        ((40, 101), (512, 1), (128, 1), 1, "copy_rows_1"),
         ((40, 128), (512, 1), (256, 1), 1, "copy_strided_16"),
-        ((4096,), (2,), (2,), 2, "copy_strided_16"),
+        ((40, 500), (1000, 2), (2000, 4), 2, "copy_rows_2"),  # every second element
+        ((4096,), (2,), (2,), 2, "copy_rows_16"),
+        ((512,), (2,), (2,), 2, "copy_strided_16"),
     ],
 )
 def test_choice(shape, to, from_, itemsize, kernel):
@@ -170,8 +175,9 @@ def test_odd_addresses_narrow_the_unit():
 
 def magic_of(extent):
     """The factor and shift that the launch carries for an axis of this extent."""
-    [(_, _, args)] = _native.strided_launches((extent, 2), (4, 4 * extent), (2, 1), 1, 0, 0, 1)
-    axes = [args[24 + 8 + 32 * k :][:32] for k in range(2)]
+    [(name, _, args)] = _native.strided_launches((extent, 2), (4, 1), (6, 2), 1, 0, 0, 1)
+    assert name == "copy_strided_1"
+    axes = [args[32 + 32 * (k + 1) :][:32] for k in range(2)]
     for axis in axes:
         if int.from_bytes(axis[:8], "little") == extent:
             return int.from_bytes(axis[24:28], "little"), int.from_bytes(axis[28:32], "little")

@@ -18,7 +18,7 @@ from accel.kv.plan import plan_transfer
 
 native = pytest.importorskip("accel_cuda._native", reason="accel-cuda's native part is not built")
 
-THREADS = 256
+THREADS = 128
 PLAIN = ["L | K B S H D", "L | K B H S D", "K L | T H D", "K | T L H D", "K | B H S L D",
          "| B L K S H D", "| B L K H S D", "L | B H S K D", "L | B S H K D"]  # fmt: skip
 TURNED = ("L | B H D1 S D0", "L | B H D S")
@@ -227,6 +227,18 @@ def test_many_bases_come_from_a_table(library):
     expected = expect(move, pairs)
     run(library, move, pairs, table=table.ctypes.data)
     compare(move, expected)
+
+
+@pytest.mark.parametrize("count", [1, 64, 65])
+def test_few_units_take_small_arguments(library, count):
+    """With the bases in a table, up to 64 pairs go with a struct of a third of the size."""
+    move = Move(make("L | K B S H D", 20), make("L | K B H S D", 20))
+    table = np.zeros(2 * 4, np.uint64)
+    pairs = some_pairs(move, count)
+    expected = expect(move, pairs)
+    launches = run(library, move, pairs, table=table.ctypes.data)
+    compare(move, expected)
+    assert [name for name, *_ in launches] == ["kv_copy_rows_16" + ("_few" if count < 65 else "")]
 
 
 def test_three_sorts_of_planes(library):

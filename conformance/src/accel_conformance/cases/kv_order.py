@@ -202,6 +202,40 @@ def test_caches_dropped_altogether(kv: KVWork, backend: Backend, gate: Gates, ki
     stream.synchronize()
 
 
+@case(level=2, needs=[*STREAMS, Capability.STREAM_GRAPHS])
+@pytest.mark.parametrize("held", [True, False], ids=["held", "dropped"])
+@_kinds()
+def test_captured(kv: KVWork, backend: Backend, kind: str, held: bool) -> None:
+    """A captured call runs at each replay on what its inputs hold then; the graph holds indices."""
+    call = _Call(kv, kind)
+    inputs, caches = call.inputs(), (call.src, call.dst)
+    final = [random_bytes(t.shape, t.dtype, kv.rng).to(t.device) for t in inputs]
+    first = [t.clone() for t in inputs]
+    for t, data in zip(inputs, final, strict=True):
+        t.copy_(data)
+    expected = Expectation(*caches)
+    call.expect(expected)
+    for t, data in zip(inputs, first, strict=True):
+        t.copy_(data)
+    kv.settle()
+    stream = backend.streams.create()
+    with backend.streams.capture(stream) as graph:
+        call.run()
+    for t in call.indices:
+        t.fill_(0)
+    if not held:
+        call = None  # type: ignore[assignment]
+        gc.collect()
+    for t, data in zip(inputs, final, strict=True):
+        t.copy_(data)
+    kv.settle()
+    graph.replay(stream)
+    if kind not in ("copy_blocks", "swap_blocks"):  # a second time changes nothing
+        graph.replay(stream)
+    stream.synchronize()
+    expected.check()
+
+
 @case(level=2, needs=STREAMS)
 @pytest.mark.parametrize("which", ["default", "created"])
 @_kinds()

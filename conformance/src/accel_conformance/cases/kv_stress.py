@@ -89,7 +89,7 @@ class _World:
             self.expected.move(dst, dst, blocks_to_tokens(pairs, size))
             mapping = kv.indices(pairs, index).reshape(-1, 2)
             kv.backend.kv.copy_blocks(dst.cache, mapping, stream=stream)
-        else:
+        elif dst.cache.device == kv.backend.device:  # new tokens come from the device
             self._write(b, stream, index)
         return kind
 

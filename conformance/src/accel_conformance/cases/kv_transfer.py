@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from accel import Backend, Capability
+from accel import Backend, Capability, DeviceError
 from accel_conformance.case import case, needs
 from accel_conformance.guards import Memory
 from accel_conformance.kv_expected import Expectation
@@ -206,6 +206,26 @@ def test_memory(kv: KVWork, src: Memory, dst: Memory) -> None:
     """Between the device's memory, pageable and pinned host memory, in all directions."""
     for a, b in (("vllm_nhd", "lmcache_object"), ("lmcache_object", "vllm_hnd")):
         kv.transfer(kv.make(a, SMALL, memory=src), kv.make(b, SMALL, memory=dst))
+
+
+@case(level=2, needs=TOKENS)
+@pytest.mark.parametrize("side", ["src", "dst"])
+def test_pageable(kv: KVWork, side: str) -> None:
+    """Pageable host memory is moved exactly, or refused by name; the device stays usable."""
+    pageable = build(
+        "lmcache_object", SMALL, torch.bfloat16,
+        lambda n: torch.empty(n, dtype=torch.uint8), kv.rng,
+    )  # fmt: skip
+    device = kv.make("vllm_nhd", SMALL)
+    src, dst = (pageable, device) if side == "src" else (device, pageable)
+    untouched = Expectation(src, dst)
+    try:
+        kv.transfer(src, dst)
+    except DeviceError as error:
+        assert error.argument.partition(".")[0] == side, f"it names {error.argument!r}: {error}"
+        kv.settle()
+        untouched.check()
+    kv.transfer(device, kv.make("vllm_hnd", SMALL))
 
 
 @case(level=2, needs=BLOCKS)

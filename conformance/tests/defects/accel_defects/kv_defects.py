@@ -63,6 +63,12 @@ def _with_views(cache: KVCache, views: Any) -> KVCache:
     return other
 
 
+def _clamped(good: Transfer, src: Any, dst: Any, s: Any, d: Any, grain: Any, stream: Any) -> None:
+    """What keeps a kernel from reading too far, and nobody from a wrong token."""
+    ends = [(c.slots if grain == "token" else c.blocks) - 1 for c in (src, dst)]
+    good(src, dst, s.clamp(max=ends[0]), d.clamp(max=ends[1]), grain=grain, stream=stream)
+
+
 def _negative_means_last(
     good: Transfer, src: Any, dst: Any, s: Any, d: Any, grain: Any, stream: Any
 ) -> None:
@@ -337,13 +343,17 @@ DEFECTS = (
         kv=_transfer(_negative_source_is_last),
     ),
     Defect(
-        "last-slot-dropped", ("L2-kv::slots[one-*]", PAIR, "L2-kv::blocks[one-*]"),
+        "last-slot-dropped",
+        ("L2-kv::slots[one-*]", PAIR, "L2-kv::blocks[one-*]", "L2-kv::pageable[*]"),
         kv=_slots_changed(lambda s, d: (s[:-1], d[:-1]) if len(s) == len(d) else (s, d)),
     ),
     Defect(
         "bound-off-by-one",
         ("L2-kv::out_of_range[token-src-*-count]", "L2-kv::out_of_range[block-dst-*-count]"),
         kv=_transfer(_off_by_one),
+    ),
+    Defect(
+        "indices-clamped", ("L2-kv::out_of_range_on_the_device[*]",), kv=_transfer(_clamped)
     ),
     Defect(
         "block-padding-ignored",

@@ -69,6 +69,8 @@ class Channel:
             its own ``timeout`` passes, as nccl's watchdog does, give one that is longer: accel's
             then passes first, and raises.
         averages: the transport itself reduces with avg; otherwise the sum is divided.
+        tags: the transport matches messages by their tags; otherwise by their order alone, and a
+            tag other than 0 is refused but within a batch, whose legs are put in order.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Channel:
     unusable: Callable[[], str] = _always_usable
     group_options: Callable[[float], Mapping[str, Any]] = _no_group_options
     averages: bool = False
+    tags: bool = True
     summary: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from ..errors import CollectiveError, CollectiveTimeoutError
+from ..errors import ArgumentError, CollectiveError, CollectiveTimeoutError
 from ..providers.collectives import Work
 from .base import Leg, TorchCommunicator
 from .checks import check_timeout
@@ -67,6 +67,8 @@ class DeviceWork:
         if not self._landed:
             self._landed = True
             self._land()
+            # What is freed now is used again in the order of the stream that has waited.
+            self._land, self._keep = _nothing, ()
 
     def block(self, deadline: Deadline) -> None:
         """Block the host until done."""
@@ -92,10 +94,13 @@ class DeviceCommunicator(TorchCommunicator):
     Nothing is verified between ranks: the libraries have no messages aside for it.
     """
 
-    def __init__(self, group: Any, *, averages: bool = False, **common: Any) -> None:
+    def __init__(
+        self, group: Any, *, averages: bool = False, tags: bool = True, **common: Any
+    ) -> None:
         super().__init__(**common)
         self._group = group
         self._averages = averages
+        self._tags = tags
         self._queued: deque[DeviceWork] = deque()
 
     # --- collectives
@@ -246,6 +251,16 @@ class DeviceCommunicator(TorchCommunicator):
 
     def _point_to_point(self, legs: list[Leg], operation: str) -> Work:
         what = f"{operation} ({', '.join(f'{leg.kind} {leg.peer}' for leg in legs)})"
+        if not self._tags:
+            if operation != "batch" and legs[0].tag:
+                raise ArgumentError(
+                    "tag",
+                    f"0: {self.channel} matches messages by their order",
+                    legs[0].tag,
+                    "give the messages to batch(), which keeps tags apart",
+                )
+            # Both sides then have the messages of a pair in one order, whatever the callers' was.
+            legs = sorted(legs, key=lambda leg: leg.tag)
         pairs = [(leg, _as_bytes(leg.tensor)) for leg in legs]
         moved = [(leg, data) for leg, data in pairs if data.numel()]
 
@@ -256,7 +271,7 @@ class DeviceCommunicator(TorchCommunicator):
                     data,
                     self._world_ranks[leg.peer],
                     self._group,
-                    leg.tag,
+                    leg.tag if self._tags else 0,
                 )
                 for leg, data in moved
             ]

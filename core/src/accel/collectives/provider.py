@@ -111,7 +111,9 @@ class TorchCollectives(Collectives):
         if world.rank not in members:
             return OutsideCommunicator(world.rank, **common)
         rank = members.index(world.rank)
-        made = DeviceCommunicator(group, averages=channel.averages, rank=rank, **common)
+        made = DeviceCommunicator(
+            group, averages=channel.averages, tags=channel.tags, rank=rank, **common
+        )
         # Libraries connect at the first call and block the host until every rank is there; now
         # they all are, and later calls can time out.
         made.barrier()

@@ -30,11 +30,11 @@ class Coding(KVCoding):
     A backend sets ``native_coding``: something with ``entropy_model(symbols, model, exact,
     stream)``, ``encode(symbols, model, out, stream)``, which returns the bytes used, and
     ``decode(data, model, out, stream)``. Tensors arrive there as bytes of the right shape on a
-    device of ``devices``.
+    device of ``coding_devices``.
     """
 
     native_coding: Any
-    devices: ClassVar[tuple[str, ...]]
+    coding_devices: ClassVar[tuple[str, ...]]
 
     def entropy_model(
         self,
@@ -47,7 +47,7 @@ class Coding(KVCoding):
         import torch
 
         bins = check_bins(bins)
-        symbols = check_symbols(symbols, self.devices)
+        symbols = check_symbols(symbols, self.coding_devices)
         shape = (symbols.shape[0], symbols.shape[2], bins + 1)
         with self._allocating(stream):
             model = torch.empty(shape, dtype=torch.int16, device=symbols.device)
@@ -64,12 +64,12 @@ class Coding(KVCoding):
     ) -> torch.Tensor:
         import torch
 
-        symbols = check_symbols(symbols, self.devices)
+        symbols = check_symbols(symbols, self.coding_devices)
         layers, _, channels = symbols.shape
-        model = check_model(model, layers, channels, self.devices)
+        model = check_model(model, layers, channels, self.coding_devices)
         if out is not None:
             given = {"symbols": symbols, "model": model}
-            target = check_encode_out(out, symbols.shape, self.devices, given)
+            target = check_encode_out(out, symbols.shape, self.coding_devices, given)
             return target[: self._encode(symbols, model, target, stream)]
         bound = encode_bound(symbols.shape)
         with self._allocating(stream):
@@ -84,9 +84,9 @@ class Coding(KVCoding):
         *,
         stream: Stream | None = None,
     ) -> None:
-        data = check_encoded(data, self.devices)
-        target = check_symbols(out, self.devices, "out", written=True)
-        model = check_model(model, target.shape[0], target.shape[2], self.devices)
+        data = check_encoded(data, self.coding_devices)
+        target = check_symbols(out, self.coding_devices, "out", written=True)
+        model = check_model(model, target.shape[0], target.shape[2], self.coding_devices)
         check_apart(target, "out", {"data": data, "model": model})
         self.native_coding.decode(data, self._laid_out(model, stream), target, stream)
 

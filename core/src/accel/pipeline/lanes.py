@@ -60,7 +60,8 @@ class Lanes:
         self._copy(tensors, layer.tensors, copy)
         marks.mark(marks.COPY_END, index, copy)
         copy.record_event(slot.ready)
-        marks.inline[index] = slot.ready.query()
+        if marks.origin is not None:
+            marks.inline[index] = slot.ready.query()
         self.ring.advance()
         marks.copied = index + 1
         return slot

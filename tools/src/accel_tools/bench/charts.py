@@ -49,13 +49,13 @@ class Chart:
     bars: tuple[Bar, ...]
 
 
-def require_matplotlib() -> None:
+def require_matplotlib(option: str) -> None:
     """Say what is missing, and its cure, before anything is measured."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise click.ClickException(
-            f"--png needs matplotlib, which cannot be imported: {error}. "
+            f"{option} needs matplotlib, which cannot be imported: {error}. "
             "Cure: pip install 'accel-tools[png]'"
         ) from error
 

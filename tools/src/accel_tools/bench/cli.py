@@ -1,8 +1,9 @@
-"""The commands ``accel bench memcpy``, ``staging``, ``kv`` and ``pipeline``."""
+"""The commands ``accel bench memcpy``, ``calls``, ``staging``, ``kv``, ``pipeline``, ``decode``."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ __all__ = ["bench"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 UNITS = {"": 0, "k": 10, "m": 20, "g": 30}
-WIDTH = 160
+WIDTH = 180
 DEFAULT_MAX = 1 << 30
 QUICK_MAX = 16 << 20
 DEFAULT_TOKENS = (256, 2048, 8192)
@@ -91,6 +92,18 @@ def _common(command: F) -> F:
             type=click.FloatRange(min=0, min_open=True),
             help="Measuring time of a row.",
         ),
+        click.option(
+            "--within",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="Begin no row later than this.",
+        ),
+        click.option(
+            "--torch/--no-torch",
+            "torch_ways",
+            default=True,
+            help="Time how plain torch does the same.  [default: torch]",
+        ),
         click.option("--seed", type=int, default=0, show_default=True, help="Of data and slots."),
         click.option(
             "--only", multiple=True, metavar="PATTERN", help="Rows with this in the name, or glob."
@@ -110,6 +123,12 @@ def _common(command: F) -> F:
     return command
 
 
+_plot = click.option(
+    "--plot",
+    "plot_file",
+    metavar="FILE",
+    help="Draw each row's share of a plain copy; .png, .svg or .pdf (needs matplotlib).",
+)
 _png = click.option(
     "--png",
     "png_file",
@@ -128,6 +147,7 @@ def bench() -> None:
 
 @bench.command()
 @_common
+@_plot
 def memcpy(**options: Any) -> None:
     """Copies, fills and what a call costs."""
     from .suites import memcpy_suite
@@ -138,7 +158,18 @@ def memcpy(**options: Any) -> None:
 
 @bench.command()
 @_common
+def calls(**options: Any) -> None:
+    """What calls on streams and events cost the host, and the smallest copies."""
+    from .suites import calls_suite
+
+    site, max_bytes = _site(options)
+    _measure("calls", site, list(calls_suite(site, max_bytes)), [], options)
+
+
+@bench.command()
+@_common
 @_png
+@_plot
 def staging(**options: Any) -> None:
     """HostStaging: to the host and back, pageable and pinned."""
     from .suites import staging_suite
@@ -176,6 +207,10 @@ def staging(**options: Any) -> None:
     show_default=True,
     help="Where slots and block mappings lie.",
 )
+@click.option(
+    "--every-pair", is_flag=True, help="Only transfers, between every two layouts of engines."
+)
+@_plot
 def kv(**options: Any) -> None:
     """KV-cache transfers, block copies, writes and gathers."""
     from accel import AccelError
@@ -196,6 +231,7 @@ def kv(**options: Any) -> None:
         tuple(SHAPES[name] for name in dict.fromkeys(names)),
         options["tokens"] or (QUICK_TOKENS if options["quick"] else DEFAULT_TOKENS),
         options["layouts"],
+        options["every_pair"],
     )
     workloads, left_out = kv_suite(site, request, max_bytes)
     _measure("kv", site, workloads, left_out, options)
@@ -235,6 +271,35 @@ def pipeline(**options: Any) -> None:
     run(site, max_bytes, WIDTH, options)
 
 
+@bench.command()
+@_common
+@click.option(
+    "--sizes", metavar="BYTES,...", callback=_sizes, help="Bytes of a layer. Default 8M; quick 1M."
+)
+@click.option(
+    "--compute",
+    "multiples",
+    metavar="X,X,...",
+    default="3.5",
+    show_default=True,
+    callback=_multiples,
+    help="How long a layer's products take: multiples of the time of its copy.",
+)
+@click.option("--layers", type=click.IntRange(2, 1000), help="In a pass. Default 80; quick 8.")
+@click.option(
+    "--ahead", type=click.IntRange(1, 100), default=2, show_default=True, help="Layers prefetched."
+)
+@_png
+def decode(**options: Any) -> None:
+    """An 80-layer loop: copies from the host behind matrix products, and what the host pays."""
+    from .pipeline.decode_command import run
+
+    options["sizes"] = options["sizes"] or ((1 << 20,) if options["quick"] else (8 << 20,))
+    options["layers"] = options["layers"] or (8 if options["quick"] else 80)
+    site, _ = _site(options)
+    run(site, WIDTH, options)
+
+
 def _site(options: dict[str, Any]) -> tuple[Site, int]:
     """The site, and the largest payload in bytes."""
     import accel
@@ -251,6 +316,7 @@ def _site(options: dict[str, Any]) -> tuple[Site, int]:
         seed=options["seed"],
         index_on_device=options.get("index") == "device",
         timelines=bool(options.get("png_file")),
+        torch_ways=options.get("torch_ways", True),
     )
     if options["max_bytes"] is not None:
         return site, options["max_bytes"]
@@ -270,6 +336,7 @@ def _measure(
 ) -> None:
     from rich.console import Console
 
+    from .bars import draw_bars
     from .environment import describe
     from .measure import Budget
     from .report import document, print_report
@@ -297,8 +364,10 @@ def _measure(
         def progress(workload: Workload) -> None:
             status.update(f"{next(counter)}/{total} {workload.name}")
 
-        rows = run_all(chosen, site, budget, progress)
+        rows = run_all(chosen, site, budget, progress, options["within"] or math.inf)
     report = document(kind, describe(site.backend, options["seed"]), rows, left_out)
+    if options.get("plot_file") and not draw_bars(Path(options["plot_file"]), report, rows):
+        click.echo(f"nothing was measured, so {options['plot_file']} was not written", err=True)
     if picture and not draw_row_timelines(Path(picture), report, rows):
         click.echo(f"no row has a timeline, so {picture} was not written", err=True)
     if target == "-":

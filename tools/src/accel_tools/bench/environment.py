@@ -33,6 +33,7 @@ def describe(backend: Backend, seed: int) -> dict[str, Any]:
             "version": backend.version,
             "device": str(backend.device),
             "simulated": backend.simulated,
+            "probe": backend.probe.reason,
             "notes": list(backend.notes),
             "overrides": [f"{o.area}: {o.distribution}" for o in backend.overrides if o.used],
         },
@@ -43,6 +44,8 @@ def describe(backend: Backend, seed: int) -> dict[str, Any]:
         "load_average": _load_average(),
         "torch_threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
+        "toolkit": _toolkit(),
+        "device_properties": _properties(backend),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "accel_core": _version("accel-core"),
@@ -71,6 +74,27 @@ def _chip(backend: Backend) -> str:
     except (AttributeError, RuntimeError):
         # Not every vendor's module has a name to give.
         return backend.probe.reason or str(backend.device)
+
+
+def _toolkit() -> str:
+    """What torch was built for: "cuda 13.0"; "" for CPUs alone."""
+    import torch
+
+    found = ((name, getattr(torch.version, name, None)) for name in ("cuda", "hip", "xpu"))
+    return ", ".join(f"{name} {value}" for name, value in found if value)
+
+
+def _properties(backend: Backend) -> str:
+    """All that torch knows of the device, as it prints it."""
+    import torch
+
+    if backend.device.type == "cpu":
+        return ""
+    try:
+        module = torch.get_device_module(backend.device)
+        return str(module.get_device_properties(backend.device))
+    except (AttributeError, RuntimeError):
+        return ""
 
 
 def _cpu() -> str:

@@ -66,13 +66,14 @@ class BenchCache:
         for tensor in self.cache.tensors:
             self.site.poison(tensor)
 
-    def on_host(self) -> KVCache:
-        """The cache where it is in host memory, a copy on the host where it is not."""
-        return self.cache if self.cache.device.type == "cpu" else self.snapshot()
+    def comparable(self) -> KVCache:
+        """The cache where it is in the memory where results are compared, else a copy there."""
+        return self.cache if self.cache.device == self.site.checking else self.snapshot()
 
     def snapshot(self) -> KVCache:
-        """A copy on the host."""
-        twin = type(self).make(self.site, "host", self.layout, self.shape, self.blocks)
+        """A copy where results are compared."""
+        kind: Kind = "device" if self.site.operators else "host"
+        twin = type(self).make(self.site, kind, self.layout, self.shape, self.blocks)
         for ours, theirs in zip(twin.cache.tensors, self.cache.tensors, strict=True):
             ours.copy_(theirs)
         return twin.cache
@@ -100,12 +101,13 @@ def difference(
 ) -> str:
     """What is wrong with ``dst`` after token ``src_slots[i]`` went to ``dst_slots[i]``, or "".
 
-    All caches are on the host. Slots not named must be as in ``before``, or POISON without it.
+    All caches are in one memory. Slots not named must be as in ``before``, or POISON without it.
     ``layers`` are the layers' numbers for the message, where the caches are part of one.
     """
     import torch
 
-    others = torch.ones(dst.slots, dtype=torch.bool)
+    src_slots, dst_slots = (slots.to(dst.device) for slots in (src_slots, dst_slots))
+    others = torch.ones(dst.slots, dtype=torch.bool, device=dst.device)
     others[dst_slots] = False
     rest = others.nonzero().flatten()
     for layer in range(dst.layers):
@@ -130,7 +132,8 @@ def _take(cache: KVCache, layer: int, plane: int, slots: torch.Tensor) -> torch.
 
     rows = unit_rows(cache, layer, plane, "token")
     if rows is not None:
-        taken = rows.index_select(0, slots)
+        # As bytes: not every device indexes every dtype.
+        taken = rows.view(torch.uint8).index_select(0, slots)
     else:
         size = cache.block_size
         taken = cache.view(layer, plane)[slots // size, slots % size].flatten(1)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from statistics import median
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Protocol
@@ -27,10 +28,14 @@ __all__ = [
     "HostClock",
     "SubmitClock",
     "Timing",
+    "in_turns",
     "interleave",
 ]
 
 Call = Callable[[], object]
+
+#: How often :class:`EventClock` queues what keeps the device busy, at most.
+MOST_AHEAD = 16
 
 
 @dataclass(frozen=True)
@@ -117,20 +122,47 @@ class SubmitClock:
 
 
 class EventClock:
-    """Device time between two events around the calls on the current stream."""
+    """Device time between two events around the calls on the current stream.
+
+    Args:
+        ahead: keeps the stream busy for ``ahead_seconds``. It is queued first, so often that the
+            host has queued the calls when the device gets to them: short work is then not timed by
+            how fast the host is. How often is learnt from one sample to the next.
+    """
 
     name = "events"
 
-    def __init__(self, start: Event, end: Event) -> None:
+    def __init__(
+        self, start: Event, end: Event, ahead: Call | None = None, ahead_seconds: float = 0.0
+    ) -> None:
         self._start, self._end = start, end
+        self._ahead, self._ahead_seconds = ahead, ahead_seconds
+        self._times = 1
 
     def time(self, call: Call, calls: int) -> float:
+        if self._ahead is not None:
+            for _ in range(self._times):
+                self._ahead()
         self._start.record()
+        begin = perf_counter()
         for _ in range(calls):
             call()
+        host = perf_counter() - begin
         self._end.record()
         self._end.synchronize()
+        if self._ahead_seconds > 0:
+            wanted = math.ceil(1.5 * host / self._ahead_seconds)
+            # A sample in which the host was held up must not make all later ones long.
+            self._times = max(1, min(wanted, 2 * self._times, MOST_AHEAD))
         return self._start.elapsed_time(self._end) / 1e3
+
+
+def in_turns(calls: Sequence[Call]) -> Call:
+    """One call that makes these one after another, for ever."""
+    if len(calls) == 1:
+        return calls[0]
+    following = cycle(calls).__next__
+    return lambda: following()()
 
 
 @dataclass(frozen=True)

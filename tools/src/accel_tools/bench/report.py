@@ -100,7 +100,16 @@ def _table(report: dict[str, Any], rows: Sequence[Row]) -> Table:
     if shapes:
         table.add_column("shape", no_wrap=True)
     table.add_column("workload")
-    for name in ("bytes", "median", "GB/s", "x memcpy", "x torch", "x torch new"):
+    for name in (
+        "bytes",
+        "median",
+        "host",
+        "GB/s",
+        "roofline",
+        "x memcpy",
+        "x torch",
+        "x torch new",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("path", no_wrap=True)
     table.add_column("checked", no_wrap=True)
@@ -116,10 +125,12 @@ def _figures(row: Row) -> list[str | Text]:
     path = f"{row.level}, simulated" if row.simulated else row.level
     if row.seconds is None:
         # One line in the table; the JSON report has the whole reason.
-        return [*["-"] * 5, path, Text(_say(row), style="red" if row.status.failed else "")]
+        return [*["-"] * 7, path, Text(_say(row), style="red" if row.status.failed else "")]
     return [
         seconds_name(row.seconds.median),
+        "-" if row.host is None else seconds_name(row.host.median),
         fixed(row.gb_per_s),
+        _share(row.roofline),
         _ratio(row.memcpy),
         _torch_ratio(row, allocates=False),
         _torch_ratio(row, allocates=True),
@@ -140,6 +151,10 @@ def _torch_ratio(row: Row, *, allocates: bool) -> str:
 
 def _ratio(comparison: Comparison | None) -> str:
     return "-" if comparison is None or comparison.ratio is None else fixed(comparison.ratio)
+
+
+def _share(comparison: Comparison | None) -> str:
+    return "-" if comparison is None or comparison.ratio is None else f"{comparison.ratio:.1%}"
 
 
 def fixed(value: float | None) -> str:

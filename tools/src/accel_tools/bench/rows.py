@@ -62,7 +62,12 @@ class Row:
     reason: str = ""  #: of anything but OK
     clock: str = ""
     seconds: Timing | None = None
-    memcpy: Comparison | None = None
+    memcpy: Comparison | None = None  #: of the payload
+    roofline: Comparison | None = None  #: of as many bytes read and written as the call must
+    touched: int = 0  #: those bytes
+    host: Timing | None = None  #: of the call alone, where the device is not the host
+    device: Timing | None = None  #: where ``seconds`` are the host's
+    sets: int = 1  #: of buffers that the calls went round, to meet none of them in the cache
     torch: tuple[Comparison, ...] = ()
     checked: int = 0  #: times the result was compared, all of it, and found right
     simulated: bool = False
@@ -70,7 +75,7 @@ class Row:
 
     @property
     def gb_per_s(self) -> float | None:
-        if self.seconds is None or self.seconds.median <= 0:
+        if self.seconds is None or self.seconds.median <= 0 or not self.bytes:
             return None
         return self.bytes / self.seconds.median / 1e9
 
@@ -88,6 +93,11 @@ class Row:
             "seconds": self.seconds.as_json() if self.seconds else None,
             "gb_per_s": self.gb_per_s,
             "memcpy": self.memcpy.as_json() if self.memcpy else None,
+            "roofline": self.roofline.as_json() if self.roofline else None,
+            "touched": self.touched,
+            "host": self.host.as_json() if self.host else None,
+            "device": self.device.as_json() if self.device else None,
+            "sets": self.sets,
             "torch": [comparison.as_json() for comparison in self.torch],
             "checked": self.checked,
             "timeline": [span.as_json() for span in self.timeline],

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from time import monotonic
 from typing import Protocol, TypeVar
 
 from .environment import available_memory
 from .measure import Budget
 from .rows import Row
 from .site import Site
-from .workload import Workload, run_workload
+from .workload import Workload, run_workload, skipped_row
 
 __all__ = ["run_all", "selected"]
 
@@ -38,10 +40,20 @@ def run_all(
     site: Site,
     budget: Budget,
     progress: Callable[[Workload], object] = lambda workload: None,
+    within: float = math.inf,
 ) -> list[Row]:
-    """A row for each workload. ``progress`` is called before each."""
+    """A row for each workload. ``progress`` is called before each.
+
+    Args:
+        within: seconds; a row that would begin later is skipped, and says so.
+    """
     rows = []
+    end = monotonic() + within
     for workload in workloads:
+        if monotonic() > end:
+            text = f"the {within:g} s of --within are over"
+            rows.append(skipped_row(workload, site, text))
+            continue
         progress(workload)
         free = available_memory()
         # Half: the rest is for the system's own caches and whoever else is on the machine.

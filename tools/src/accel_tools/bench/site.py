@@ -1,20 +1,21 @@
 """Where a benchmark runs: a backend, its kinds of memory, its clock and its plain copies.
 
-Data is made and checked on the host and travels by torch's own copies, so that what is measured
-never checks itself, and a device needs no torch operator but ``copy_``.
+Data is made and checked by torch, so that what is measured never checks itself: on the device where
+torch's operators run there, else on the host, and then a device needs no operator but ``copy_``.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 from accel import Capability
 
-from .measure import Clock, EventClock, HostClock, SubmitClock
+from .measure import Clock, EventClock, HostClock, SubmitClock, in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,12 @@ Kind = Literal["device", "pinned", "host"]
 
 #: Every byte of an output before the measured call writes it.
 POISON = 0xA5
+
+#: Sets of buffers that a row goes round, at most.
+MOST_SETS = 32
+
+#: A copy that keeps the device busy while the host queues what is timed.
+AHEAD_BYTES = 256 << 20
 
 
 @contextmanager
@@ -60,6 +67,9 @@ class Site:
         seed: of all random data and indices.
         index_on_device: give index tensors to KV calls in device memory instead of host memory.
         timelines: trace one more call of each row, for a picture of its streams.
+        torch_ways: time how plain torch does the same.
+        operators: torch's operators run on the device; by default found out.
+        cache_bytes: of the device's last-level cache; by default what torch knows of it.
     """
 
     def __init__(
@@ -70,13 +80,60 @@ class Site:
         seed: int = 0,
         index_on_device: bool = False,
         timelines: bool = False,
+        torch_ways: bool = True,
+        operators: bool | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
         self.backend = backend
         self.separate = backend.device.type != "cpu" if separate is None else separate
         self.seed = seed
         self.index_on_device = index_on_device and self.separate
         self.timelines = timelines
+        self.torch_ways = torch_ways
+        self._operators = operators
+        self._cache_bytes = cache_bytes
         self._pair: dict[tuple[Kind, Kind], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._ahead: tuple[Callable[[], object], float] | None = None
+
+    # --- the device ------------------------------------------------------------------------
+
+    @cached_property
+    def operators(self) -> bool:
+        """Whether data is made and compared on the device."""
+        if self._operators is not None or not self.separate:
+            return bool(self._operators)
+        return _has_operators(self.backend.device)
+
+    @property
+    def checking(self) -> torch.device:
+        """Where results are compared."""
+        import torch
+
+        return self.backend.device if self.operators else torch.device("cpu")
+
+    @cached_property
+    def cache_bytes(self) -> int:
+        """Of the device's last-level cache; 0 where torch does not say, and on the CPU."""
+        import torch
+
+        if self._cache_bytes is not None or self.backend.device.type == "cpu":
+            return self._cache_bytes or 0
+        try:
+            module = torch.get_device_module(self.backend.device)
+            properties = module.get_device_properties(self.backend.device)
+        except (AttributeError, RuntimeError):
+            return 0
+        return int(getattr(properties, "L2_cache_size", 0))
+
+    def sets(self, nbytes: int) -> int:
+        """Sets of buffers to go round, so that what one call left in the cache serves no other.
+
+        Args:
+            nbytes: read and written by a call. On the CPU and where the cache is not known, one.
+        """
+        if not self.event_timed or nbytes <= 0:
+            return 1
+        return max(1, min(MOST_SETS, math.ceil(2 * self.cache_bytes / nbytes)))
 
     # --- memory ----------------------------------------------------------------------------
 
@@ -108,28 +165,42 @@ class Site:
 
         return torch.Generator().manual_seed(self.seed + zlib.crc32(what.encode()))
 
+    def generator_there(self, what: str) -> torch.Generator:
+        """The same where results are compared, so that large data can be made there."""
+        import torch
+
+        if not self.operators or self.backend.device.type == "cpu":
+            return self.generator(what)
+        seed = self.seed + zlib.crc32(what.encode())
+        return torch.Generator(self.backend.device).manual_seed(seed)
+
     def randomise(self, tensor: torch.Tensor, generator: torch.Generator) -> None:
         """Random bytes in a contiguous tensor of any dtype."""
         import torch
 
         raw = tensor.view(-1).view(torch.uint8)
-        host = raw if raw.device.type == "cpu" else torch.empty(len(raw), dtype=torch.uint8)
-        words = len(host) // 8 * 8  # eight bytes at a time is several times faster
-        if words and host.data_ptr() % 8 == 0:
+        made = raw
+        if raw.device != self.checking and (self.operators or raw.device.type != "cpu"):
+            made = torch.empty(len(raw), dtype=torch.uint8, device=self.checking)
+        if made.device.type != "cpu":
+            seed = int(torch.randint(2**62, (), generator=generator))
+            generator = torch.Generator(made.device).manual_seed(seed)
+        words = len(made) // 8 * 8  # eight bytes at a time is several times faster
+        if words and made.data_ptr() % 8 == 0:
             # The whole range: random_() alone leaves the sign bit at zero.
-            host[:words].view(torch.int64).random_(-(2**63), None, generator=generator)
+            made[:words].view(torch.int64).random_(-(2**63), None, generator=generator)
         else:
             words = 0
-        host[words:].random_(generator=generator)
-        if host is not raw:
-            raw.copy_(host)
+        made[words:].random_(generator=generator)
+        if made is not raw:
+            raw.copy_(made)
 
     def poison(self, tensor: torch.Tensor) -> None:
         """POISON in every byte of a contiguous tensor."""
         import torch
 
         raw = tensor.view(-1).view(torch.uint8)
-        if raw.device.type == "cpu":
+        if raw.device.type == "cpu" or self.operators:
             raw.fill_(POISON)
         else:
             raw.copy_(torch.full((len(raw),), POISON, dtype=torch.uint8))
@@ -141,6 +212,7 @@ class Site:
     def release(self) -> None:
         """Drop the buffers kept for plain copies."""
         self._pair.clear()
+        self._ahead = None
 
     # --- time ------------------------------------------------------------------------------
 
@@ -163,8 +235,21 @@ class Site:
         """Events where the device has them; the host's clock elsewhere."""
         if self.event_timed:
             create = self.backend.events.create
-            return EventClock(create(timing=True), create(timing=True))
+            return EventClock(create(timing=True), create(timing=True), *self._running_ahead())
         return HostClock(self.synchronize)
+
+    def _running_ahead(self) -> tuple[Callable[[], object], float]:
+        """A call that keeps the device busy, and for how many seconds."""
+        import torch
+
+        if self._ahead is None:
+            nbytes = AHEAD_BYTES if self.cache_bytes else 1 << 10
+            into, out_of = (self.empty("device", nbytes, torch.uint8) for _ in range(2))
+            call = partial(self.backend.memcpy.copy_async, into, out_of)
+            create = self.backend.events.create
+            clock = EventClock(create(timing=True), create(timing=True))
+            self._ahead = call, min(clock.time(call, 1) for _ in range(4))
+        return self._ahead
 
     def submit_clock(self, stream: Stream | None = None) -> SubmitClock:
         """Host time of the calls alone; ``stream`` is where they go (the current one if None)."""
@@ -177,26 +262,55 @@ class Site:
         nbytes: int,
         clock: Clock,
         stream: Stream | None = None,
+        sets: int = 1,
     ) -> tuple[str, Callable[[], object]]:
         """What every row is compared with: its name, and the call.
 
         Two contiguous buffers of these kinds. A clock that does not itself wait for the host gets
         ``copy_async``: with ``copy`` it would time the host's wake-up too.
+
+        Args:
+            sets: of buffers, which the calls go round.
         """
         import torch
 
         pair = self._pair.get((dst, src))
-        if pair is None or len(pair[0]) < nbytes:
+        # Every set begins on a boundary that copies are fast from.
+        pitch = nbytes if sets == 1 else -(-nbytes // 4096) * 4096
+        whole = pitch * (sets - 1) + nbytes
+        if pair is None or len(pair[0]) < whole:
             self._pair.clear()
-            pair = self.empty(dst, nbytes, torch.uint8), self.empty(src, nbytes, torch.uint8)
+            pair = self.empty(dst, whole, torch.uint8), self.empty(src, whole, torch.uint8)
             with one_thread():
                 self.poison(pair[0])
                 self.randomise(pair[1], self.generator("plain copy"))
             self._pair[dst, src] = pair
-        into, out_of = pair[0][:nbytes], pair[1][:nbytes]
         blocking = isinstance(clock, HostClock)
         name = "copy" if blocking else "copy_async"
-        call = partial(getattr(self.backend.memcpy, name), into, out_of)
+        copy = getattr(self.backend.memcpy, name)
         if stream is not None:
-            call = partial(call, stream=stream)
-        return f"memcpy.{name}, {self.label(src)} to {self.label(dst)}", call
+            copy = partial(copy, stream=stream)
+        calls = [
+            partial(copy, *(side[i * pitch : i * pitch + nbytes] for side in pair))
+            for i in range(sets)
+        ]
+        return f"memcpy.{name}, {self.label(src)} to {self.label(dst)}", in_turns(calls)
+
+
+def _has_operators(device: torch.device) -> bool:
+    """Whether those that make and compare data run on ``device``."""
+    import torch
+
+    try:
+        generator = torch.Generator(device).manual_seed(1)
+        x = torch.empty(64, dtype=torch.uint8, device=device)
+        x.view(torch.int64).random_(-(2**63), None, generator=generator)
+        rows = x.view(4, 16).index_select(0, torch.tensor([3, 1], device=device))
+        x.fill_(POISON)
+        return (
+            bool(torch.equal(x, x.clone()))
+            and int(x.min()) == int(x.max()) == POISON
+            and len((rows != rows).any(dim=1).nonzero()) == 0
+        )
+    except (NotImplementedError, RuntimeError, TypeError):
+        return False

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from .buffers import size_name
 from .families import (
+    calls,
     kv_blocks,
     kv_calls,
+    kv_duplex,
     kv_entropy,
     kv_layouts,
     kv_quantization,
@@ -28,11 +30,13 @@ from .site import Site
 from .workload import Workload
 
 __all__ = [
+    "CALLS",
     "KV_EVERY_COUNT",
     "KV_ONE_COUNT",
     "MEMCPY",
     "STAGING",
     "KVRequest",
+    "calls_suite",
     "kv_suite",
     "memcpy_suite",
     "staging_suite",
@@ -48,6 +52,9 @@ MEMCPY = (
 )
 
 #: Likewise.
+CALLS = (calls.events, calls.streams, calls.copies)
+
+#: Likewise.
 STAGING = (
     staging_copies.to_host,
     staging_copies.to_device,
@@ -56,7 +63,7 @@ STAGING = (
 )
 
 #: Each takes the site and a KVSetting; run for every token count.
-KV_EVERY_COUNT = (kv_transfers.between_paged_and_contiguous,)
+KV_EVERY_COUNT = (kv_transfers.between_paged_and_contiguous, kv_duplex.both_ways)
 
 #: Run for one token count: the largest up to 2048, or else the smallest.
 KV_ONE_COUNT = (
@@ -84,11 +91,18 @@ class KVRequest:
     shapes: tuple[KVShape, ...]
     tokens: tuple[int, ...]
     layouts: tuple[str, ...] = ()
+    every_pair: bool = False  #: only the transfers between all pairs of layouts
 
 
 def memcpy_suite(site: Site, max_bytes: int) -> Iterator[Workload]:
     """All memcpy workloads with payloads up to ``max_bytes``."""
     for family in MEMCPY:
+        yield from family(site, max_bytes)
+
+
+def calls_suite(site: Site, max_bytes: int) -> Iterator[Workload]:
+    """What the calls of streams, events and copies cost the host."""
+    for family in CALLS:
         yield from family(site, max_bytes)
 
 
@@ -104,6 +118,10 @@ def kv_suite(site: Site, request: KVRequest, max_bytes: int) -> tuple[list[Workl
     left_out: list[str] = []
     for shape in request.shapes:
         fitting = _fitting(shape, request.tokens, max_bytes, left_out)
+        if request.every_pair:
+            for tokens in fitting:
+                workloads += kv_layouts.every_pair(site, KVSetting(shape, tokens))
+            continue
         for tokens in fitting:
             setting = KVSetting(shape, tokens, request.layouts)
             for family in KV_EVERY_COUNT:

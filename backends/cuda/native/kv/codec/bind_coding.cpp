@@ -5,6 +5,7 @@
 #include <accel/errors.hpp>
 #include <accel/tensor_view.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -83,7 +84,18 @@ std::size_t run_encode(Coder& coder, py::handle symbols, py::handle model, py::h
                 std::to_string(Coder::scratch_bytes(extents)) + " bytes",
                 std::to_string(room.shape[0]));
   }
-  return coder.encode(symbols_of(from), extents, with.data, bins_of(with), to.data, room.data, on);
+  try {
+    return coder.encode(symbols_of(from), extents, with.data, bins_of(with), to.data, room.data, on);
+  } catch (...) {
+    // The call waits, unless a launch failed or a signal came: then some kernels may still run.
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    for (const py::handle used : {symbols, model, out, scratch}) {
+      record_use(Runtime::of(coder.device), on, used.ptr());
+    }
+    PyErr_Restore(type, value, traceback);
+    throw;
+  }
 }
 
 void run_decode(Coder& coder, py::handle data, py::handle model, py::handle out,
@@ -130,6 +142,8 @@ void bind_coding(py::module_& module) {
         return Coder::scratch_bytes({layers, tokens, channels});
       },
       "Device memory that encode wants for symbols of these extents.");
+  coding.def("use_exchange_table", &accel::use_exchange_table,
+             "Whether tensors are read through DLPack's table; returns what was so. For tests.");
   coding.def(
       "shared_bytes",
       [] {

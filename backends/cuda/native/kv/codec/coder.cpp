@@ -19,22 +19,16 @@ std::size_t pairs_bytes(std::uint32_t bins) {
   return std::size_t{bins + 1} * (ACCEL_CODEC_LANES + 1) * 4;
 }
 
-// With few bins the next row's tables are built by a second group while the first one codes; with
-// many they would leave no room for other streams on the multiprocessor, so all threads build.
-struct Shape {
-  bool twice;
-  unsigned threads;
-};
-Shape shape_for(std::uint32_t bins) {
-  return bins <= 64 ? Shape{true, 64} : Shape{false, 128};
-}
+constexpr unsigned kCoderThreads = 128;
 
-// Of a decoder's table: enough that most hold one or two symbols, unless a row is soon over.
-std::uint32_t buckets_for(std::uint32_t bins, std::uint64_t tokens) {
-  const std::uint32_t most = bins <= 64 ? 256 : 512;
-  std::uint32_t buckets = 8;
-  while (buckets < most && buckets < tokens) buckets *= 2;
-  return buckets;
+// With few bins the next row's pairs are built while one is coded; with many, two sets of them would
+// leave no room for other streams on the multiprocessor.
+bool builds_ahead(std::uint32_t bins) { return bins <= 64; }
+
+// Rows of few tokens are over before a table would pay.
+std::uint32_t table_for(std::uint32_t bins, std::uint64_t tokens) {
+  if (tokens < 16) return CODING_TABLE_NONE;
+  return bins <= 64 ? CODING_TABLE_WIDE : CODING_TABLE_FIRST;
 }
 
 accel_codec_split split_of(const Extents& e) {
@@ -72,12 +66,16 @@ std::size_t model_shared(std::uint32_t bins) {
 }
 
 std::size_t encode_shared(std::uint32_t bins) {
-  return pairs_bytes(bins) * (shape_for(bins).twice ? 2 : 1);
+  return pairs_bytes(bins) * (builds_ahead(bins) ? 2 : 1);
 }
 
 std::size_t decode_shared(std::uint32_t bins, std::uint64_t tokens) {
-  const std::size_t table = pairs_bytes(bins) + std::size_t{buckets_for(bins, tokens)} * 32;
-  return 2048 + table * (shape_for(bins).twice ? 2 : 1);
+  constexpr std::size_t kRingBytes = 2048;
+  const std::uint32_t table = table_for(bins, tokens);
+  const std::size_t buckets = table == CODING_TABLE_WIDE    ? CODING_WIDE_BUCKETS * 32 * 8
+                              : table == CODING_TABLE_FIRST ? CODING_FIRST_BUCKETS * 32
+                                                            : 0;
+  return kRingBytes + buckets + encode_shared(bins);
 }
 
 std::size_t encode_bound(const Extents& e) {
@@ -143,8 +141,8 @@ void Coder::decode(std::uint64_t data, std::uint64_t bytes, std::uint64_t model,
   args.model = model;
   args.fault = runtime.state(stream).fault_address();
   args.bins = bins;
-  args.twice = shape_for(bins).twice;
-  args.buckets = buckets_for(bins, extents.tokens);
+  args.twice = builds_ahead(bins);
+  args.table = table_for(bins, extents.tokens);
   const bool capturing = is_capturing(stream);
   Submission submission(runtime);
   std::lock_guard<std::mutex> lock(mutex_);
@@ -156,7 +154,7 @@ void Coder::decode(std::uint64_t data, std::uint64_t bytes, std::uint64_t model,
          stream, &args);
   launch(device, kernels_.decode,
          {static_cast<unsigned>(std::clamp<std::uint64_t>(streams, 1, kMostBlocks))},
-         shape_for(bins).threads, static_cast<unsigned>(decode_shared(bins, extents.tokens)),
+         kCoderThreads, static_cast<unsigned>(decode_shared(bins, extents.tokens)),
          stream, &args);
 }
 
@@ -165,15 +163,12 @@ std::size_t Coder::scratch_bytes(const Extents& extents) {
 }
 
 void Coder::launch_encode(coding_encode_args args, StreamHandle stream) {
-  if (args.count != 0) {
-    launch(device, kernels_.encode, {static_cast<unsigned>(args.count)},
-           shape_for(args.bins).threads, static_cast<unsigned>(encode_shared(args.bins)), stream,
-           &args);
-  }
+  // Without a stream there is a header still, and a model to look at.
+  const auto grid = static_cast<unsigned>(std::max<std::uint64_t>(args.count, 1));
+  launch(device, kernels_.encode, {grid}, kCoderThreads,
+         static_cast<unsigned>(encode_shared(args.bins)), stream, &args);
   if (args.dry) return;
-  launch(device, kernels_.assemble,
-         {static_cast<unsigned>(std::max<std::uint64_t>(args.count, 1))}, kAssembleThreads, 0,
-         stream, &args);
+  launch(device, kernels_.assemble, {grid}, kAssembleThreads, 0, stream, &args);
 }
 
 std::size_t Coder::encode(const coding_symbols& symbols, const Extents& extents,
@@ -199,7 +194,7 @@ std::size_t Coder::encode(const coding_symbols& symbols, const Extents& extents,
   args.out = out;
   args.result = result.device;
   args.bins = bins;
-  args.twice = shape_for(bins).twice;
+  args.twice = builds_ahead(bins);
   EventHandle event = nullptr;
   {
     Submission submission(runtime);

@@ -50,10 +50,10 @@ constexpr CallNames kCopy{"cache",
 // What a backend gives in place of a Pair or Writer, for caches that the device cannot reach, does
 // the call in Python.
 Pair* as_pair(py::handle object) {
-  if (Py_TYPE(object.ptr()) != reinterpret_cast<PyTypeObject*>(py::type::of<Pair>().ptr())) {
-    return nullptr;
-  }
-  return py::cast<Pair*>(object);
+  static PyTypeObject* const type = reinterpret_cast<PyTypeObject*>(py::type::of<Pair>().ptr());
+  if (Py_TYPE(object.ptr()) != type) return nullptr;
+  return static_cast<Pair*>(
+      reinterpret_cast<py::detail::instance*>(object.ptr())->get_value_and_holder().value_ptr());
 }
 
 void call_transfer(py::handle pair, py::handle src, py::handle dst, py::handle src_slots,
@@ -147,11 +147,11 @@ py::list describe_launches(std::int64_t layers, const py::bytes& plan,
   CopyForm form;
   form.launches = plan_launches(copy_kinds(layers, planes, src, dst));
   for (CopyLaunch& launch : form.launches) {
-    if (launch.inline_bases()) continue;
+    if (table == 0 && launch.inline_bases()) continue;
     if (table == 0) throw std::invalid_argument("table: the bases do not fit the arguments");
     std::memcpy(reinterpret_cast<void*>(table), launch.bases.data(),
                 launch.bases.size() * sizeof(BasePair));
-    launch.args.table = table;
+    set_table(&launch, table);
     table += launch.bases.size() * sizeof(BasePair);
   }
   std::vector<std::int64_t> src_values, dst_values;
@@ -170,7 +170,9 @@ py::list describe_launches(std::int64_t layers, const py::bytes& plan,
   for (const PackedLaunch& launch : pack_launches(call, fault)) {
     result.append(py::make_tuple(
         kCopyKernelNames[launch.kernel], launch.blocks, launch.shared_bytes,
-        py::bytes(reinterpret_cast<const char*>(&launch.args), sizeof launch.args)));
+        py::bytes(reinterpret_cast<const char*>(&launch.args),
+                  launch.kernel == kRows16Few ? sizeof(accel_copy_few_args)
+                                              : sizeof launch.args)));
   }
   return result;
 }
@@ -180,7 +182,8 @@ py::dict describe_policy(const HostPolicy& policy) {
                   "batched_run_bytes"_a = policy.batched_run_bytes,
                   "staged_bytes"_a = policy.staged_bytes, "stretch_bytes"_a = policy.stretch_bytes,
                   "single_stretch_bytes"_a = policy.single_stretch_bytes,
-                  "first_bytes"_a = policy.first_bytes, "most_bytes"_a = policy.most_bytes);
+                  "first_bytes"_a = policy.first_bytes, "growth"_a = policy.growth,
+                  "most_bytes"_a = policy.most_bytes);
 }
 
 py::dict set_policy(const py::kwargs& given) {
@@ -192,6 +195,7 @@ py::dict set_policy(const py::kwargs& given) {
       {"stretch_bytes", &wanted.stretch_bytes},
       {"single_stretch_bytes", &wanted.single_stretch_bytes},
       {"first_bytes", &wanted.first_bytes},
+      {"growth", &wanted.growth},
       {"most_bytes", &wanted.most_bytes}};
   for (const auto& [name, value] : given) {
     const auto text = name.cast<std::string>();
@@ -200,7 +204,7 @@ py::dict set_policy(const py::kwargs& given) {
     if (place == std::end(places)) throw std::invalid_argument("no such policy: " + text);
     *place->second = std::max<std::int64_t>(1, value.cast<std::int64_t>());
   }
-  const auto limit = static_cast<std::int64_t>(HostLane::kStagingBytes) / 4;
+  const auto limit = static_cast<std::int64_t>(HostLane::kStagingBytes) / 2;
   wanted.most_bytes = std::min(wanted.most_bytes, limit);
   wanted.first_bytes = std::min(wanted.first_bytes, wanted.most_bytes);
   return describe_policy(set_host_policy(wanted));

@@ -54,10 +54,10 @@ std::int64_t place_here(accel_copy_args* args, accel_copy_list* out, const Devic
 }
 
 // A host list, copied into a slab behind `at` bytes, as the device will see it.
-DeviceList place_in_slab(const UploadSlab& slab, const DeviceList& list, std::int64_t units,
+DeviceList place_in_slab(const IndexUploads::Slab& slab, const DeviceList& list, std::int64_t units,
                          int width, std::size_t* at) {
   if (list.where != DeviceList::Where::Host) return list;
-  char* const to = slab.host + *at;
+  char* const to = slab.host() + *at;
   if (width == 8) {
     std::memcpy(to, list.values, static_cast<std::size_t>(units) * 8);
   } else {
@@ -66,39 +66,46 @@ DeviceList place_in_slab(const UploadSlab& slab, const DeviceList& list, std::in
   }
   DeviceList result;
   result.where = DeviceList::Where::Device;
-  result.data = slab.device + *at;
+  result.data = slab.device() + *at;
   result.wide = width == 8;
   *at += (static_cast<std::size_t>(units) * static_cast<std::size_t>(width) + 7) / 8 * 8;
   return result;
 }
 
-// Calls emit(launch, blocks, args) for every launch.
+// Calls emit(launch, kernel, blocks, args) for every launch.
 template <class Emit>
 void each_launch(const CopyCall& call, DevicePointer fault, Emit emit) {
+  const std::int64_t here = (call.src.where == DeviceList::Where::Host ? 1 : 0) +
+                            (call.dst.where == DeviceList::Where::Host ? 1 : 0);
   for (const CopyLaunch& launch : call.form->launches) {
-    accel_copy_args args = launch.args;
-    args.fault = fault;
-    args.fault_kind = call.fault_kind;
-    args.count = call.count;
+    const bool few = launch.few_table != 0 && here * call.units <= 2 * ACCEL_COPY_FEW_WORDS;
+    accel_copy_args args;
+    // The words of few units are the indices alone.
+    std::memcpy(&args, &launch.args, few ? sizeof args.head : sizeof args);
+    if (few) args.head.table = launch.few_table;
+    args.head.fault = fault;
+    args.head.fault_kind = call.fault_kind;
+    args.head.count = call.count;
     // A counted launch is one: how many units it has is only known on the device.
     for (std::int64_t first = 0; first < call.units; first += launch.most_units) {
       const std::int64_t units = std::min(call.units - first, launch.most_units);
       const DeviceList src = call.src.from(first), dst = call.dst.from(first);
-      fill_list(&args.src, src, call.src_bound, call.src_argument);
-      fill_list(&args.dst, dst, call.dst_bound, call.dst_argument);
-      std::int64_t at = launch.inline_bases() ? 4 * launch.base_count : 0;
-      at = place_here(&args, &args.src, src, units, at);
-      place_here(&args, &args.dst, dst, units, at);
+      fill_list(&args.head.src, src, call.src_bound, call.src_argument);
+      fill_list(&args.head.dst, dst, call.dst_bound, call.dst_argument);
+      std::int64_t at = !few && launch.inline_bases() ? 4 * launch.base_count : 0;
+      at = place_here(&args, &args.head.src, src, units, at);
+      place_here(&args, &args.head.dst, dst, units, at);
       unsigned blocks = launch.size(&args, units);
       if (call.most_blocks != 0) blocks = std::min(blocks, call.most_blocks);
-      emit(launch, blocks, args);
+      emit(launch, few ? kRows16Few : launch.kernel, blocks, args);
     }
   }
 }
 
 void launch_all(Kernels& kernels, const CopyCall& call, StreamHandle stream, DevicePointer fault) {
-  each_launch(call, fault, [&](const CopyLaunch& made, unsigned blocks, const accel_copy_args& args) {
-    launch(kernels.device, kernels.copy[made.kernel], {blocks}, ACCEL_COPY_THREADS,
+  each_launch(call, fault, [&](const CopyLaunch& made, CopyKernel kernel, unsigned blocks,
+                              const accel_copy_args& args) {
+    launch(kernels.device, kernels.copy[kernel], {blocks}, ACCEL_COPY_THREADS,
            made.shared_bytes, stream, &args);
   });
 }
@@ -147,23 +154,23 @@ void launch_copy(Kernels& kernels, const CopyCall& call, StreamHandle stream) {
   }
   const Current current(kernels.device);
   const auto bytes = static_cast<std::size_t>(call.units * (src_width + dst_width) + 16);
-  UploadSlab* const slab = kernels.uploads.take(bytes, stream);
+  const IndexUploads::Slab slab(kernels.uploads, bytes, stream);
   CopyCall uploaded = call;
   std::size_t used = 0;
-  uploaded.src = place_in_slab(*slab, call.src, call.units, src_width, &used);
-  uploaded.dst = place_in_slab(*slab, call.dst, call.units, dst_width, &used);
+  uploaded.src = place_in_slab(slab, call.src, call.units, src_width, &used);
+  uploaded.dst = place_in_slab(slab, call.dst, call.units, dst_width, &used);
   {
     const Submission submission(kernels.runtime);
-    IndexUploads::send(*slab, used, stream);
+    slab.send(used);
     launch_all(kernels, uploaded, stream, fault);
   }
-  kernels.uploads.give(slab, stream);
 }
 
 std::vector<PackedLaunch> pack_launches(const CopyCall& call, DevicePointer fault) {
   std::vector<PackedLaunch> packed;
-  each_launch(call, fault, [&](const CopyLaunch& made, unsigned blocks, const accel_copy_args& args) {
-    packed.push_back({made.kernel, blocks, made.shared_bytes, args});
+  each_launch(call, fault, [&](const CopyLaunch& made, CopyKernel kernel, unsigned blocks,
+                              const accel_copy_args& args) {
+    packed.push_back({kernel, blocks, made.shared_bytes, args});
   });
   return packed;
 }

@@ -254,10 +254,15 @@ std::int64_t CopyLaunch::index_room() const {
   return 2 * (ACCEL_COPY_WORDS - (inline_bases() ? 2 * base_count : 0));
 }
 
+void set_table(CopyLaunch* launch, Address table) {
+  if (!launch->inline_bases()) launch->args.head.table = table;
+  if (launch->kernel == kRows16) launch->few_table = table;
+}
+
 unsigned CopyLaunch::size(accel_copy_args* out, std::int64_t units) const {
   unsigned tiles = 0;
-  for (unsigned k = 0; k < out->kinds; ++k) {
-    accel_copy_kind& kind = out->kind[k];
+  for (unsigned k = 0; k < out->head.kinds; ++k) {
+    accel_copy_kind& kind = out->head.kind[k];
     const std::int64_t total = units * unit_vectors[k];
     const auto per_base =
         static_cast<unsigned>((total + tile_vectors[k] - 1) / tile_vectors[k]);
@@ -266,8 +271,8 @@ unsigned CopyLaunch::size(accel_copy_args* out, std::int64_t units) const {
     kind.split = accel_quotient_by(kind.bases_inner ? kind.bases : per_base);
     tiles += per_base * kind.bases;
   }
-  out->units = static_cast<unsigned>(units);
-  out->tiles = tiles;
+  out->head.units = static_cast<unsigned>(units);
+  out->head.tiles = tiles;
   return tiles;
 }
 
@@ -277,7 +282,7 @@ std::vector<CopyLaunch> plan_launches(const std::vector<CopyKind>& kinds) {
     const CopyKind& kind = kinds[k];
     CopyLaunch* launch = nullptr;
     for (CopyLaunch& known : launches) {
-      if (known.kernel == kind.kernel && known.args.kinds < ACCEL_COPY_KINDS) launch = &known;
+      if (known.kernel == kind.kernel && known.args.head.kinds < ACCEL_COPY_KINDS) launch = &known;
     }
     if (launch == nullptr) {
       launches.emplace_back();
@@ -286,10 +291,10 @@ std::vector<CopyLaunch> plan_launches(const std::vector<CopyKind>& kinds) {
       launch->most_units = kMostCounted;
     }
     accel_copy_args& args = launch->args;
-    const unsigned at = args.kinds++;
-    args.kind[at] = kind.fields;
-    args.kind[at].first_base = static_cast<unsigned>(launch->base_count);
-    args.kind[at].bases = static_cast<unsigned>(kind.bases.size());
+    const unsigned at = args.head.kinds++;
+    args.head.kind[at] = kind.fields;
+    args.head.kind[at].first_base = static_cast<unsigned>(launch->base_count);
+    args.head.kind[at].bases = static_cast<unsigned>(kind.bases.size());
     launch->unit_vectors[at] = kind.unit_vectors;
     launch->tile_vectors[at] = kind.tile_vectors;
     const std::int64_t places = (kind.tile_vectors - 1) / kind.place_vectors + 2;
@@ -300,7 +305,7 @@ std::vector<CopyLaunch> plan_launches(const std::vector<CopyKind>& kinds) {
     launch->bases.insert(launch->bases.end(), kind.bases.begin(), kind.bases.end());
   }
   for (CopyLaunch& launch : launches) {
-    for (unsigned k = 0; k < launch.args.kinds; ++k) {
+    for (unsigned k = 0; k < launch.args.head.kinds; ++k) {
       // A base's vectors, and all tiles, must be countable.
       launch.most_units = std::min(launch.most_units, kMostCounted / launch.unit_vectors[k]);
       const std::int64_t tiles = kMostCounted / (2 * launch.base_count) - 1;
@@ -315,6 +320,24 @@ std::vector<CopyLaunch> plan_launches(const std::vector<CopyKind>& kinds) {
     }
   }
   return launches;
+}
+
+std::vector<CopyLaunch> split_bases(const std::vector<CopyKind>& kinds, const CopyLaunch& launch) {
+  constexpr std::size_t kMost = (ACCEL_COPY_WORDS - kIndicesBeside / 2) / 2;
+  std::vector<CopyLaunch> parts;
+  std::vector<std::size_t> which = launch.order;
+  which.erase(std::unique(which.begin(), which.end()), which.end());
+  for (const std::size_t k : which) {
+    const auto& bases = kinds[k].bases;
+    for (std::size_t at = 0; at < bases.size(); at += kMost) {
+      CopyKind part = kinds[k];
+      const std::size_t end = std::min(bases.size(), at + kMost);
+      part.bases.assign(bases.begin() + static_cast<std::ptrdiff_t>(at),
+                        bases.begin() + static_cast<std::ptrdiff_t>(end));
+      for (CopyLaunch& made : plan_launches({part})) parts.push_back(std::move(made));
+    }
+  }
+  return parts;
 }
 
 }  // namespace accel_cuda::kv

@@ -25,12 +25,13 @@ struct BasePair {
 enum CopyKernel {
   kRows1, kRows2, kRows4, kRows8, kRows16,
   kTurned1, kTurned2, kTurned4, kTurned8, kTurned16,
+  kRows16Few,
   kCopyKernels
 };
 inline constexpr const char* kCopyKernelNames[kCopyKernels] = {
     "kv_copy_rows_1",   "kv_copy_rows_2",   "kv_copy_rows_4",   "kv_copy_rows_8",
     "kv_copy_rows_16",  "kv_copy_turned_1", "kv_copy_turned_2", "kv_copy_turned_4",
-    "kv_copy_turned_8", "kv_copy_turned_16"};
+    "kv_copy_turned_8", "kv_copy_turned_16", "kv_copy_rows_16_few"};
 
 // Planes of the same strides: one accel_copy_kind, whose counts depend on the number of units.
 struct CopyKind {
@@ -64,6 +65,9 @@ struct CopyLaunch {
   std::vector<std::size_t> order;  // which of all kinds each base belongs to
   accel_copy_args args = {};    // but for units and indices
 
+  // Where the owner has put the bases, for launches of few units; 0: nowhere.
+  Address few_table = 0;
+
   // Whether the bases stand in args.words; else args.table must be set.
   bool inline_bases() const;
   // Indices (int32) that fit behind them, for both sides together.
@@ -78,6 +82,12 @@ struct CopyLaunch {
   int tile_vectors[ACCEL_COPY_KINDS] = {};
 };
 
+// Tells a launch where its bases are on the device: pairs, in their order.
+void set_table(CopyLaunch* launch, Address table);
+
 std::vector<CopyLaunch> plan_launches(const std::vector<CopyKind>& kinds);
+
+// A launch whose bases do not fit its arguments, as several whose do.
+std::vector<CopyLaunch> split_bases(const std::vector<CopyKind>& kinds, const CopyLaunch& launch);
 
 }  // namespace accel_cuda::kv

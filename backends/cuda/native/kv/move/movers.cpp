@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "kernels/kv_gather_args.h"
 #include "runtime/torch_streams.hpp"
 
 namespace accel_cuda::kv {
@@ -24,6 +25,7 @@ Kernels::Kernels(int device_index, const py::dict& functions, double share)
     : device(Device::get(device_index)),
       runtime(Runtime::of(device)),
       uploads(runtime),
+      tables(device),
       to_host(runtime),
       from_host(runtime) {
   for (int i = 0; i < kCopyKernels; ++i) copy[i] = function_named(functions, kCopyKernelNames[i]);
@@ -31,48 +33,81 @@ Kernels::Kernels(int device_index, const py::dict& functions, double share)
   upload = function_named(functions, "kv_upload");
   const double blocks = share * std::max(1, device.properties().multiprocessors);
   host_blocks = std::max(1u, static_cast<unsigned>(blocks));
+  load_kernels();
 }
 
-BaseTable::BaseTable(const Device& device, const std::vector<BasePair>& bases) : device_(device) {
+// A driver loads a kernel at its first launch, and may wait for running work to do so.
+void Kernels::load_kernels() const {
   const Current current(device);
-  int mode = kCaptureModeRelaxed;  // so that another thread's capture does not mind
-  if (driver().thread_capture_mode != nullptr) driver().thread_capture_mode(&mode);
-  const std::size_t bytes = bases.size() * sizeof(BasePair);
   StreamHandle stream = nullptr;
-  Result result = driver().memory_allocate(&address_, bytes);
-  Entry entry = Entry::memory_allocate;
-  if (result == kSuccess) {
-    entry = Entry::stream_create;
-    result = driver().stream_create(&stream, kStreamNonBlocking, 0);
+  ACCEL_CUDA_CALL(stream_create, &stream, kStreamNonBlocking, 0);
+  const accel_copy_args nothing = {};
+  for (const Function kernel : copy) {  // that of few units takes less of the same struct
+    launch(device, kernel, {1}, ACCEL_COPY_THREADS, 0, stream, &nothing);
   }
-  if (result == kSuccess) {
-    entry = Entry::memcpy_to_device_async;
-    result = driver().memcpy_to_device_async(address_, bases.data(), bytes, stream);
-    if (result == kSuccess) result = driver().stream_synchronize(stream);
-    driver().stream_destroy(stream);
+  const accel_gather_args no_sequences = {};
+  launch(device, gather_slots, {1}, ACCEL_GATHER_THREADS, 0, stream, &no_sequences);
+  const accel_upload_args no_bytes = {};
+  launch(device, upload, {1}, ACCEL_UPLOAD_THREADS, 0, stream, &no_bytes);
+  {
+    const py::gil_scoped_release unlocked;
+    ACCEL_CUDA_CALL(stream_synchronize, stream);
   }
-  if (driver().thread_capture_mode != nullptr) driver().thread_capture_mode(&mode);
-  if (result == kSuccess) return;
-  if (address_ != 0) driver().memory_free(address_);
-  throw_driver_fault(result, entry);
+  driver().stream_destroy(stream);
 }
 
-BaseTable::~BaseTable() {
+TableMemory::TableMemory(const Device& device) : device_(device) {
+  const Current current(device);
+  ACCEL_CUDA_CALL(memory_allocate, &memory_, kBytes);
+  const Result result = driver().stream_create(&stream_, kStreamNonBlocking, 0);
+  if (result == kSuccess) return;
+  driver().memory_free(memory_);
+  throw_driver_fault(result, Entry::stream_create);
+}
+
+TableMemory::~TableMemory() {
   ContextHandle before = nullptr;
   driver().context_get_current(&before);
   driver().context_set_current(device_.context);
-  driver().memory_free(address_);
+  driver().stream_destroy(stream_);
+  driver().memory_free(memory_);
   driver().context_set_current(before);
 }
 
-std::unique_ptr<CopyForm> make_form(const Device& device, const std::vector<CopyKind>& kinds) {
+DevicePointer TableMemory::keep(const std::vector<BasePair>& bases) {
+  const std::size_t bytes = bases.size() * sizeof(BasePair);
+  if (used_ + bytes > kBytes) return 0;
+  const Current current(device_);
+  int mode = kCaptureModeRelaxed;  // a capture, of whatever stream, does not mind
+  if (driver().thread_capture_mode != nullptr) driver().thread_capture_mode(&mode);
+  const DevicePointer at = memory_ + used_;
+  Entry entry = Entry::memcpy_to_device_async;
+  Result result = driver().memcpy_to_device_async(at, bases.data(), bytes, stream_);
+  if (result == kSuccess) {
+    entry = Entry::stream_synchronize;
+    result = driver().stream_synchronize(stream_);
+  }
+  if (driver().thread_capture_mode != nullptr) driver().thread_capture_mode(&mode);
+  check(result, entry);
+  used_ += bytes;
+  return at;
+}
+
+std::unique_ptr<CopyForm> make_form(TableMemory& tables, const std::vector<CopyKind>& kinds) {
   auto form = std::make_unique<CopyForm>();
   form->launches = plan_launches(kinds);
+  std::vector<CopyLaunch> parts;
   for (CopyLaunch& launch : form->launches) {
-    if (launch.inline_bases()) continue;
-    form->tables.push_back(std::make_unique<BaseTable>(device, launch.bases));
-    launch.args.table = form->tables.back()->address();
+    if (const DevicePointer table = tables.keep(launch.bases)) {
+      set_table(&launch, table);
+    } else if (!launch.inline_bases()) {
+      // No room for the table: as many launches as have room for bases of their own.
+      for (const CopyLaunch& part : split_bases(kinds, launch)) parts.push_back(part);
+      continue;
+    }
+    parts.push_back(launch);
   }
+  form->launches = std::move(parts);
   form->shortest_run = INT64_MAX;
   for (const CopyKind& kind : kinds) {
     const bool narrow = kind.kernel < kRows16;
@@ -99,7 +134,7 @@ const CopyForm& Pair::form(std::int64_t group) {
   if (form == nullptr) {
     std::vector<accel_kv_plane> grouped;
     for (const accel_kv_plane& plane : planes) grouped.push_back(group_units(plane, group));
-    form = make_form(kernels.device, copy_kinds(layers, grouped, src, dst));
+    form = make_form(kernels.tables, copy_kinds(layers, grouped, src, dst));
   }
   return *form;
 }

@@ -21,6 +21,27 @@
 
 namespace accel_cuda::kv {
 
+// Device memory for the bases of prepared copies. It is allocated once, as an allocation may wait for
+// work of the device, and what was kept stays: a launch that reads it may be in a graph.
+class TableMemory {
+ public:
+  explicit TableMemory(const Device& device);
+  ~TableMemory();
+  TableMemory(const TableMemory&) = delete;
+  TableMemory& operator=(const TableMemory&) = delete;
+
+  // Where the device finds them; 0 when there is no room any more: they then go into arguments.
+  DevicePointer keep(const std::vector<BasePair>& bases);
+
+ private:
+  static constexpr std::size_t kBytes = std::size_t{8} << 20;  // some thousand pairs of caches
+
+  const Device& device_;
+  DevicePointer memory_ = 0;
+  StreamHandle stream_ = nullptr;
+  std::size_t used_ = 0;
+};
+
 // The kernels of this folder's sources on one device, and what their launches share.
 class Kernels {
  public:
@@ -35,31 +56,20 @@ class Kernels {
   Function upload = nullptr;
   unsigned host_blocks = 0;  // of a launch that touches host memory
   IndexUploads uploads;
+  TableMemory tables;
   HostLane to_host, from_host;
-};
-
-// Device memory that holds the bases of launches whose arguments have no room for them.
-class BaseTable {
- public:
-  BaseTable(const Device& device, const std::vector<BasePair>& bases);
-  ~BaseTable();
-  BaseTable(const BaseTable&) = delete;
-  BaseTable& operator=(const BaseTable&) = delete;
-  DevicePointer address() const { return address_; }
 
  private:
-  const Device& device_;
-  DevicePointer address_ = 0;
+  void load_kernels() const;
 };
 
 // Launches for units of one form: as the plan has them, or several as one.
 struct CopyForm {
   std::vector<CopyLaunch> launches;
-  std::vector<std::unique_ptr<BaseTable>> tables;
   std::int64_t shortest_run = 0;  // vectors of fewer bytes than 16, or runs of few: worth grouping
 };
 
-std::unique_ptr<CopyForm> make_form(const Device& device, const std::vector<CopyKind>& kinds);
+std::unique_ptr<CopyForm> make_form(TableMemory& tables, const std::vector<CopyKind>& kinds);
 
 // Remembers which streams torch's allocator was told of, for the tensors of one cache.
 class KnownStreams {

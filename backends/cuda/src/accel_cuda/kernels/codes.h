@@ -28,7 +28,9 @@ constexpr unsigned kValueSize = accel_number<kValue>::size;
 constexpr unsigned kPerWord = accel_number<kValue>::per_word;
 
 /* Bytes of the codes of so many channels. */
-constexpr unsigned code_bytes(unsigned channels) { return kPacked ? channels / 2 : channels; }
+constexpr unsigned code_bytes(unsigned channels) {
+  return kPacked ? (channels + 1) / 2 : channels;
+}
 
 struct Scale {
   float scale = 1.0f, offset = 0.0f, reciprocal = 1.0f;

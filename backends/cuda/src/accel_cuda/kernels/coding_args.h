@@ -59,6 +59,18 @@ typedef struct coding_encode_args {
   accel_codec_u32 padding;
 } coding_encode_args;
 
+/* How a decoder finds symbols. Slots are divided into buckets, which hold of each lane:
+ * WIDE: two neighbouring symbols that cover most of it, ready to use; for few bins;
+ * FIRST: the symbol of its first slot; for many;
+ * NONE: there are no buckets: for rows that are soon over. */
+enum {
+  CODING_TABLE_NONE = 0,
+  CODING_TABLE_FIRST = 1,
+  CODING_TABLE_WIDE = 2,
+  CODING_FIRST_BUCKETS = 512,
+  CODING_WIDE_BUCKETS = 128
+};
+
 /* coding_verify.cu and coding_decode.cu. */
 typedef struct coding_decode_args {
   coding_symbols out;
@@ -68,8 +80,8 @@ typedef struct coding_decode_args {
   accel_codec_u64 state; /* coding_state */
   accel_codec_u64 fault; /* AccelFaultRecord */
   accel_codec_u32 bins;
-  accel_codec_u32 twice;
-  accel_codec_u32 buckets; /* of a lane's table: a power of two up to 512 */
+  accel_codec_u32 twice;   /* as above, of the pairs */
+  accel_codec_u32 table;   /* how symbols are found: CODING_TABLE_... */
   accel_codec_u32 padding;
 } coding_decode_args;
 

@@ -41,14 +41,24 @@ ACCEL_DEVICE void coding_tell(accel_u64 fault, accel_u64 key, accel_u32 bins, ac
 /* True in every thread of the block that is the last to come here; whatever the others wrote before
  * is to be seen. `word` is shared memory. All threads of all blocks. */
 ACCEL_DEVICE bool coding_is_last_block(accel_u64 state, accel_u32* word) {
-  accel_fence_device();
   accel_sync_threads();
   if (accel_thread() == 0) {
+    accel_fence_device();
     *word = accel_atomic_add(&coding_state_of(state)->done, 1u) + 1 == accel_grid_x();
     accel_fence_device();
   }
   accel_sync_threads();
   return *word != 0;
+}
+
+/* The group's index as a value that is plainly the same in all its threads: what depends on it needs
+ * no care for threads that come apart. */
+ACCEL_DEVICE accel_u32 coding_group() { return accel_shuffle(accel_group(), 0u); }
+
+/* The same of a value that all threads of a group have read. */
+template <typename T>
+ACCEL_DEVICE T coding_uniform(T v) {
+  return accel_shuffle(v, 0u);
 }
 
 /* The sum over the block, in thread 0. `partial` is shared memory, a word a group. */

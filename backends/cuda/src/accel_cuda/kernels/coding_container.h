@@ -64,6 +64,20 @@ ACCEL_DEVICE accel_u64 coding_read_header(const coding_decode_args& args, coding
   return CODING_NO_FINDING;
 }
 
+/* The header's numbers as the first thread of each group has read them. All threads. */
+ACCEL_DEVICE void coding_agree(coding_container& c) {
+  accel_codec_split& s = c.split;
+  s.layers = coding_uniform(s.layers);
+  s.tokens = coding_uniform(s.tokens);
+  s.channels = coding_uniform(s.channels);
+  s.rows = coding_uniform(s.rows);
+  s.chunks = coding_uniform(s.chunks);
+  s.groups = coding_uniform(s.groups);
+  s.streams = coding_uniform(s.streams);
+  c.payload = coding_uniform(c.payload);
+  c.units = coding_uniform(c.units);
+}
+
 /* The shape of out is that of the data. */
 ACCEL_DEVICE bool coding_fits(const coding_decode_args& args, const coding_container& c) {
   return c.split.layers == args.layers && c.split.tokens == args.tokens &&

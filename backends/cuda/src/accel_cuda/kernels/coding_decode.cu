@@ -1,77 +1,83 @@
-/* Decoding what coding_verify found sound: a block a stream. Group 0 decodes; the others build
- * tables. */
+/* Decoding what coding_verify found sound: a block a stream. */
 #include "coding_container.h"
 #include "coding_tables.h"
 
-/* --- where symbols are looked for --------------------------------------------------------------- */
+/* --- where symbols are looked for -----------------------------------------------------------------
+ * A wide bucket holds start | frequency << 16 of one symbol, then frequency | symbol << 16, where the
+ * frequency is that of the next symbol. Lanes lie side by side. */
 
-/* Slots are divided into `buckets` of 1 << shift; first[bucket * 32 + lane] is the symbol of a
- * bucket's first slot. */
+enum : accel_u32 {
+  CODING_FIRST_SHIFT = 5, /* slots of a bucket: 1 << this */
+  CODING_WIDE_SHIFT = 7
+};
+static_assert(CODING_FIRST_BUCKETS << CODING_FIRST_SHIFT == ACCEL_CODEC_SCALE, "all slots");
+static_assert(CODING_WIDE_BUCKETS << CODING_WIDE_SHIFT == ACCEL_CODEC_SCALE, "all slots");
+
 struct coding_table {
-  accel_u32* pairs;
+  const accel_u32* pairs;
+  accel_u32x2* wide;
   accel_u8* first;
+  accel_u32 bins;
 };
 
-#ifdef WIDE
-ACCEL_DEVICE void coding_build_buckets(const coding_table& table, accel_u32 bins, accel_u32 shift,
-                                       accel_u32 begin, accel_u32 end) {
-  const accel_u32* const mine = table.pairs + accel_lane();
-  accel_u32x2* const wide = reinterpret_cast<accel_u32x2*>(table.first);
-  accel_u32 low = 0, high = bins; /* the symbol is in [low, high) */
+/* Of this lane: the last symbol that starts at or below `slot`, which is one of [low, high). */
+ACCEL_DEVICE accel_u32 coding_search(const accel_u32* mine, accel_u32 slot, accel_u32 low,
+                                     accel_u32 high) {
   while (high - low > 1) {
     const accel_u32 middle = (low + high) / 2;
-    const bool upper = (mine[middle * CODING_PITCH] & 0xFFFF) <= begin << shift;
+    const bool upper = (mine[middle * CODING_PITCH] & 0xFFFF) <= slot;
     low = upper ? middle : low;
     high = upper ? high : middle;
   }
-  accel_u32 here = mine[low * CODING_PITCH];
-  accel_u32 stop = (here & 0xFFFF) + (here >> 16);
-  for (accel_u32 b = begin; b < end; ++b) {
-    const accel_u32 from = b << shift, to = from + (1u << shift);
-    while (stop <= from) {
-      here = mine[++low * CODING_PITCH];
-      stop = (here & 0xFFFF) + (here >> 16);
-    }
-    accel_u32 cover = accel_min(stop, to) - from, best = cover, chosen = low;
-    while (stop < to) {
-      here = mine[++low * CODING_PITCH];
-      const accel_u32 begun = stop;
-      stop = (here & 0xFFFF) + (here >> 16);
-      const accel_u32 more = accel_min(stop, to) - begun;
-      if (cover + more > best) {
-        best = cover + more;
-        chosen = low - 1;
-      }
-      cover = more;
-    }
-    const accel_u32 one = mine[chosen * CODING_PITCH], two = mine[(chosen + 1) * CODING_PITCH];
-    wide[b * 32 + accel_lane()] = {one, two >> 16 | chosen << 16};
-  }
+  return low;
 }
-#else
 
 /* Fills in the buckets from `begin` to `end` of this lane, from its pairs. */
-ACCEL_DEVICE void coding_build_buckets(const coding_table& table, accel_u32 bins, accel_u32 shift,
-                                       accel_u32 begin, accel_u32 end) {
+ACCEL_DEVICE void coding_build_first(const coding_table& table, accel_u32 begin, accel_u32 end) {
+  constexpr accel_u32 kShift = CODING_FIRST_SHIFT;
   const accel_u32* const mine = table.pairs + accel_lane();
-  accel_u32 low = 0, high = bins; /* the symbol is in [low, high) */
-  while (high - low > 1) {
-    const accel_u32 middle = (low + high) / 2;
-    const bool upper = (mine[middle * CODING_PITCH] & 0xFFFF) <= begin << shift;
-    low = upper ? middle : low;
-    high = upper ? high : middle;
-  }
-  accel_u32 next = low + 1 < bins ? mine[(low + 1) * CODING_PITCH] & 0xFFFF : 0xFFFFFFFFu;
+  accel_u32 symbol = coding_search(mine, begin << kShift, 0, table.bins);
+  const auto start_of = [&](accel_u32 s) {
+    return s < table.bins ? mine[s * CODING_PITCH] & 0xFFFF : 0xFFFFFFFFu;
+  };
+  accel_u32 next = start_of(symbol + 1);
   for (accel_u32 b = begin; b < end; ++b) {
-    while (next <= b << shift) {
-      ++low;
-      next = low + 1 < bins ? mine[(low + 1) * CODING_PITCH] & 0xFFFF : 0xFFFFFFFFu;
-    }
-    table.first[b * 32 + accel_lane()] = (accel_u8)low;
+    while (next <= b << kShift) next = start_of(++symbol + 1);
+    table.first[b * 32 + accel_lane()] = (accel_u8)symbol;
   }
 }
 
-#endif
+ACCEL_DEVICE void coding_build_wide(const coding_table& table, accel_u32 begin, accel_u32 end) {
+  constexpr accel_u32 kShift = CODING_WIDE_SHIFT;
+  const accel_u32* const mine = table.pairs + accel_lane();
+  accel_u32 symbol = coding_search(mine, begin << kShift, 0, table.bins);
+  accel_u32 here = mine[symbol * CODING_PITCH];
+  accel_u32 stop = (here & 0xFFFF) + (here >> 16);
+  for (accel_u32 b = begin; b < end; ++b) {
+    const accel_u32 from = b << kShift, to = from + (1u << kShift);
+    while (stop <= from && symbol + 1 < table.bins) {
+      here = mine[++symbol * CODING_PITCH];
+      stop = (here & 0xFFFF) + (here >> 16);
+    }
+    accel_u32 one = here, two = mine[(symbol + 1) * CODING_PITCH], chosen = symbol;
+    accel_u32 covered = accel_min(stop, to) - from, best = covered;
+    while (stop < to && symbol + 1 < table.bins) {
+      const accel_u32 before = here, begun = stop;
+      here = mine[++symbol * CODING_PITCH];
+      stop = (here & 0xFFFF) + (here >> 16);
+      const accel_u32 more = accel_min(stop, to) - begun;
+      if (covered + more > best) {
+        best = covered + more;
+        one = before;
+        two = here;
+        chosen = symbol - 1;
+      }
+      covered = more;
+    }
+    table.wide[b * 32 + accel_lane()] = {one, two >> 16 | chosen << 16};
+  }
+}
+
 /* --- words ----------------------------------------------------------------------------------------
  * A ring in shared memory holds 1024 words in 4 segments; each lane brings 16 bytes of a segment. A
  * segment waits in registers before it goes into the ring. */
@@ -132,58 +138,124 @@ struct coding_decoder {
   coding_words words;
 };
 
-/* One symbol of each lane. */
-ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table& table,
-                                          accel_u32 bins, accel_u32 shift, accel_u32 below) {
-  const accel_u32* const pairs = table.pairs + accel_lane();
-  const accel_u32 slot = accel_codec_slot(d.x), q = d.x >> ACCEL_CODEC_SCALE_BITS;
-#ifdef WIDE
-  const accel_u32x2 e =
-      reinterpret_cast<const accel_u32x2*>(table.first)[(slot >> shift) * 32 + accel_lane()];
-  accel_u32 symbol = e.y >> 16;
-  const accel_u32 here = e.x, next = e.y << 16;
-#else
-  accel_u32 symbol = table.first[(slot >> shift) * 32 + accel_lane()];
-  const accel_u32 here = pairs[symbol * CODING_PITCH];
-  const accel_u32 next = pairs[(symbol + 1) * CODING_PITCH];
-#endif
-  accel_u32 offset = slot - (here & 0xFFFF), frequency = here >> 16;
-  if (offset >= frequency) {
-    offset -= frequency;
-    frequency = next >> 16;
-    ++symbol;
+/* A symbol, where its slots begin and how many they are. */
+struct coding_found {
+  accel_u32 symbol, offset, frequency; /* offset: of the slot; beyond frequency: not found */
+};
+
+/* Of the two symbols that are likeliest. */
+template <unsigned Table>
+ACCEL_DEVICE coding_found coding_look_up(const coding_table& table, accel_u32 slot) {
+  const accel_u32 lane = accel_lane();
+  coding_found f;
+  accel_u32 one, two;
+  if (Table == CODING_TABLE_WIDE) {
+    /* From one bucket to the next it is 256 bytes: twice its slots. */
+    static_assert(32 * sizeof(accel_u32x2) == 2 << CODING_WIDE_SHIFT, "");
+    const accel_u8* const mine = reinterpret_cast<const accel_u8*>(table.wide + lane);
+    const accel_u32 at = (slot & ~((1u << CODING_WIDE_SHIFT) - 1)) * 2;
+    const accel_u32x2 both = *reinterpret_cast<const accel_u32x2*>(mine + at);
+    f.symbol = both.y >> 16;
+    one = both.x;
+    two = both.y & 0xFFFF;
+  } else {
+    const accel_u32* const mine = table.pairs + lane;
+    f.symbol = table.first[(slot & ~((1u << CODING_FIRST_SHIFT) - 1)) + lane];
+    one = mine[f.symbol * CODING_PITCH];
+    two = mine[(f.symbol + 1) * CODING_PITCH] >> 16;
   }
-  accel_u32 x = frequency * q + offset;
-  bool low = accel_codec_is_low(x) != 0;
-  const bool far = offset >= frequency; /* seldom: neither of the first two symbols */
-  accel_u32 lows = accel_ballot(low);
-  if (accel_any(far)) {
-    if (far) {
-#ifdef WIDE
-      while (symbol > 0 && (pairs[symbol * CODING_PITCH] & 0xFFFF) > slot) --symbol;
-#endif
-      while (symbol + 1 < bins && (pairs[(symbol + 1) * CODING_PITCH] & 0xFFFF) <= slot) ++symbol;
-      const accel_u32 pair = pairs[symbol * CODING_PITCH];
-      x = accel_codec_pop(d.x, pair & 0xFFFF, pair >> 16);
-      low = accel_codec_is_low(x) != 0;
-    }
-    lows = accel_ballot(low);
+  f.offset = slot - (one & 0xFFFF);
+  f.frequency = one >> 16;
+  if (f.offset >= f.frequency) {
+    f.offset -= f.frequency;
+    f.frequency = two;
+    ++f.symbol;
   }
-  const accel_u32 word = d.words.ring[(d.words.at + accel_popc(lows & below)) % CODING_RING_WORDS];
-  d.x = low ? x << 16 | word : x;
-  d.words.at += accel_popc(lows);
-  return symbol;
+  return f;
 }
 
-ACCEL_DEVICE void coding_decode_row(coding_decoder& d, const coding_table& table, accel_u32 bins,
-                                    accel_u32 shift, accel_u8* to, accel_i64 stride,
-                                    accel_u64 tokens, bool active) {
+/* The same for any slot, in the lanes that are `far` off. All lanes go the same way, so that the
+ * group does not come apart; and no further than there are bins, whatever the model has become. */
+ACCEL_DEVICE coding_found coding_look_further(const coding_table& table, accel_u32 slot,
+                                              coding_found f, bool far) {
+  const accel_u32* const mine = table.pairs + accel_lane();
+  ACCEL_NO_UNROLL
+  for (accel_u32 steps = 0; accel_any(far) && steps < table.bins; ++steps) {
+    const accel_u32 here = mine[f.symbol * CODING_PITCH];
+    const accel_u32 start = here & 0xFFFF, offset = slot - start;
+    const bool up = far && slot >= start && offset >= here >> 16 && f.symbol + 1 < table.bins;
+    const bool down = far && slot < start && f.symbol > 0;
+    f.offset = far ? offset : f.offset;
+    f.frequency = far ? here >> 16 : f.frequency;
+    f.symbol = f.symbol + (up ? 1 : 0) - (down ? 1 : 0);
+    far = up || down;
+  }
+  return f;
+}
+
+/* The same by halves, among the symbols [low, high). */
+ACCEL_DEVICE coding_found coding_halve(const coding_table& table, accel_u32 slot, accel_u32 low,
+                                       accel_u32 high) {
+  const accel_u32* const mine = table.pairs + accel_lane();
+  while (accel_any(low + 1 < high)) {
+    const bool more = low + 1 < high;
+    const accel_u32 middle = more ? (low + high) / 2 : low;
+    const bool upper = (mine[middle * CODING_PITCH] & 0xFFFF) <= slot;
+    low = upper ? middle : low;
+    high = upper ? high : middle;
+  }
+  const accel_u32 here = mine[low * CODING_PITCH];
+  return {low, slot - (here & 0xFFFF), here >> 16};
+}
+
+/* Among those of the slot's bucket; in lanes that are not `far`, the symbol that was found. */
+ACCEL_DEVICE coding_found coding_halve_bucket(const coding_table& table, accel_u32 slot,
+                                              const coding_found& f, bool far) {
+  const accel_u32 bucket = slot >> CODING_FIRST_SHIFT;
+  const accel_u32 next = accel_min(bucket + 1, (accel_u32)CODING_FIRST_BUCKETS - 1);
+  const accel_u32 after = table.first[next * 32 + accel_lane()] + 1u;
+  const accel_u32 end = next == bucket ? table.bins : after;
+  const accel_u32 low = far ? accel_min(f.symbol, table.bins - 1) : f.symbol;
+  return coding_halve(table, slot, low, far ? end : low + 1);
+}
+
+/* One symbol of each lane. */
+template <unsigned Table>
+ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table& table,
+                                          accel_u32 below) {
+  const accel_u32 slot = accel_codec_slot(d.x), q = d.x >> ACCEL_CODEC_SCALE_BITS;
+  coding_found f;
+  if (Table == CODING_TABLE_NONE) {
+    f = coding_halve(table, slot, 0, table.bins);
+  } else {
+    f = coding_look_up<Table>(table, slot);
+  }
+  accel_u32 x = f.frequency * q + f.offset;
+  accel_u32 lows = accel_ballot(accel_codec_is_low(x) != 0);
+  if (Table != CODING_TABLE_NONE) {
+    const bool far = f.offset >= f.frequency;
+    if (accel_any(far)) { /* seldom */
+      f = Table == CODING_TABLE_WIDE ? coding_look_further(table, slot, f, far)
+                                     : coding_halve_bucket(table, slot, f, far);
+      x = f.frequency * q + f.offset;
+      lows = accel_ballot(accel_codec_is_low(x) != 0);
+    }
+  }
+  const accel_u32 word = d.words.ring[(d.words.at + accel_popc(lows & below)) % CODING_RING_WORDS];
+  d.x = accel_codec_is_low(x) ? x << 16 | word : x;
+  d.words.at += accel_popc(lows);
+  return f.symbol;
+}
+
+template <unsigned Table>
+ACCEL_DEVICE void coding_decode_row(coding_decoder& d, const coding_table& table, accel_u8* to,
+                                    accel_i64 stride, accel_u64 tokens, bool active) {
   const accel_u32 below = accel_lanes_below();
   for (; tokens >= CODING_STEPS; tokens -= CODING_STEPS) {
     coding_refill(d.words);
     ACCEL_UNROLL
     for (accel_u32 k = 0; k < CODING_STEPS; ++k) {
-      const accel_u32 symbol = coding_decode_step(d, table, bins, shift, below);
+      const accel_u32 symbol = coding_decode_step<Table>(d, table, below);
       if (active) *to = (accel_u8)symbol;
       to += stride;
     }
@@ -191,7 +263,7 @@ ACCEL_DEVICE void coding_decode_row(coding_decoder& d, const coding_table& table
   coding_refill(d.words);
   ACCEL_NO_UNROLL
   for (; tokens != 0; --tokens) {
-    const accel_u32 symbol = coding_decode_step(d, table, bins, shift, below);
+    const accel_u32 symbol = coding_decode_step<Table>(d, table, below);
     if (active) *to = (accel_u8)symbol;
     to += stride;
   }
@@ -210,23 +282,22 @@ ACCEL_DEVICE accel_u32 coding_check_end(const coding_decoder& d, accel_u64 words
   return 0;
 }
 
-ACCEL_KERNEL_BOUNDS(256, 1, coding_decode, coding_decode_args, args) {
-  ACCEL_DYNAMIC_SHARED(accel_u32, shared); /* the ring, then one or two tables */
-  ACCEL_SHARED accel_u32 word;
-  coding_container c{};
-  if (coding_state_of(args.state)->finding != 0) return;
-  if (coding_read_header(args, c) != CODING_NO_FINDING || !coding_fits(args, c)) return;
-  #ifdef WIDE
-  const accel_u32 per = 64;
-#else
-  const accel_u32 per = 8;
-#endif
-  const accel_u32 size = (CODING_PAIRS_WORDS(args.bins) + 1) / 2 * 2 + args.buckets * per;
-  const accel_u32 shift = ACCEL_CODEC_SCALE_BITS + 1 - accel_ffs(args.buckets);
-  const auto table_at = [&](accel_u64 r) {
-    accel_u32* const base = shared + CODING_RING_WORDS / 2 + (args.twice ? (r & 1) * size : 0);
-    return coding_table{base + args.buckets * per, reinterpret_cast<accel_u8*>(base)};
-  };
+/* Group 0 decodes, all build buckets; if there is room for two, the others build the next row's pairs
+ * meanwhile. Shared memory: the ring, the buckets, the pairs. */
+template <unsigned Table>
+ACCEL_DEVICE void coding_decode_streams(const coding_decode_args& args, const coding_container& c,
+                                        accel_u32* shared) {
+  const accel_u32 size = CODING_PAIRS_WORDS(args.bins);
+  accel_u32* const buckets = shared + CODING_RING_WORDS / 2;
+  constexpr accel_u32 kBuckets = Table == CODING_TABLE_WIDE    ? CODING_WIDE_BUCKETS
+                                 : Table == CODING_TABLE_FIRST ? CODING_FIRST_BUCKETS
+                                                               : 0;
+  accel_u32* const pairs = buckets + kBuckets * (Table == CODING_TABLE_WIDE ? 64 : 8);
+  coding_table table;
+  table.wide = reinterpret_cast<accel_u32x2*>(buckets);
+  table.first = reinterpret_cast<accel_u8*>(buckets);
+  table.bins = args.bins;
+  const accel_u32 group = coding_group(), groups = accel_threads() / 32;
   coding_decoder d;
   d.words.ring = reinterpret_cast<accel_u16*>(shared);
   d.words.begin = args.data;
@@ -234,32 +305,37 @@ ACCEL_KERNEL_BOUNDS(256, 1, coding_decode, coding_decode_args, args) {
   for (accel_u64 i = accel_block_x(); i < c.split.streams; i += accel_grid_x()) {
     const accel_codec_stream place = accel_codec_stream_at(&c.split, i);
     const coding_entry entry = coding_entry_at(c, place, i);
-    if (!entry.sound) continue; /* changed since it was verified */
-    const accel_u64 states = c.payload + entry.begin * 4, from = states + place.lanes * 4;
-    const accel_u64 words = (entry.end - entry.begin - place.lanes) * 2;
-    const auto pairs_of = [&](accel_u64 r, accel_u32 thread, accel_u32 threads) {
+    if (accel_any(!entry.sound)) continue; /* changed since it was verified */
+    const accel_u64 begin = coding_uniform(entry.begin), end = coding_uniform(entry.end);
+    const accel_u64 states = c.payload + begin * 4, from = states + place.lanes * 4;
+    const accel_u64 words = (end - begin - place.lanes) * 2;
+    const auto pairs_of = [&](accel_u64 r) { return pairs + (args.twice ? (r & 1) * size : 0); };
+    const auto build = [&](accel_u64 r, accel_u32 thread, accel_u32 threads) {
       const coding_row row =
           coding_row_at(args.model, args.bins, args.channels, place.layer, place.row + r);
       accel_u32 none = 0;
-      coding_build_pairs<false>(table_at(r).pairs, row, args.bins, thread, threads, args.state,
-                                &none);
+      coding_build_pairs<false>(pairs_of(r), row, args.bins, thread, threads, args.state, &none);
     };
     d.x = ACCEL_CODEC_STATE_LOW;
-    if (accel_group() == 0) {
+    if (group == 0) {
       if (accel_lane() < place.lanes) d.x = coding_load_unit(states + accel_lane() * 4);
       coding_begin_words(d.words, from);
     }
     bool sound = true;
     for (accel_u64 r = 0; r < place.rows; ++r) {
-      if (!args.twice || r == 0) {
-        pairs_of(r, accel_thread(), accel_threads());
-        accel_sync_threads();
-        const accel_u32 groups = accel_threads() / 32;
-        coding_build_buckets(table_at(r), args.bins, shift, args.buckets * accel_group() / groups,
-                             args.buckets * (accel_group() + 1) / groups);
-      }
+      if (!args.twice || r == 0) build(r, accel_thread(), accel_threads());
       accel_sync_threads();
-      if (accel_group() == 0) {
+      table.pairs = pairs_of(r);
+      if (Table != CODING_TABLE_NONE) {
+        const accel_u32 first = kBuckets * group / groups, last = kBuckets * (group + 1) / groups;
+        if (Table == CODING_TABLE_WIDE) {
+          coding_build_wide(table, first, last);
+        } else {
+          coding_build_first(table, first, last);
+        }
+        accel_sync_threads();
+      }
+      if (group == 0) {
         if (r == 0) sound = !accel_any(accel_codec_is_low(d.x));
         const accel_u64 channel = (place.row + r) * ACCEL_CODEC_LANES + accel_lane();
         accel_u8* const to = accel_pointer<accel_u8>(
@@ -267,21 +343,37 @@ ACCEL_KERNEL_BOUNDS(256, 1, coding_decode, coding_decode_args, args) {
                                         (accel_i64)place.token * args.out.token_stride +
                                         (accel_i64)channel));
         if (sound) {
-          coding_decode_row(d, table_at(r), args.bins, shift, to, args.out.token_stride,
-                            place.tokens, channel < args.channels);
+          coding_decode_row<Table>(d, table, to, args.out.token_stride, place.tokens,
+                                  channel < args.channels);
         }
-      } else if (args.twice && accel_group() == 1 && r + 1 < place.rows) {
-        pairs_of(r + 1, accel_lane(), 32);
-        accel_sync_group();
-        coding_build_buckets(table_at(r + 1), args.bins, shift, 0, args.buckets);
+      } else if (args.twice && r + 1 < place.rows) {
+        build(r + 1, accel_thread() - 32, accel_threads() - 32);
       }
       accel_sync_threads();
     }
-    if (accel_group() == 0) {
+    if (group == 0) {
       accel_u32 wrong = CODING_FOUND_LOW_STATE;
       if (sound) wrong = coding_check_end(d, words, from);
       if (wrong != 0 && accel_lane() == 0) coding_report(args.state, wrong, i);
     }
+  }
+}
+
+ACCEL_KERNEL_BOUNDS(128, 4, coding_decode, coding_decode_args, args) {
+  ACCEL_DYNAMIC_SHARED(accel_u32, shared);
+  ACCEL_SHARED accel_u32 word;
+  coding_container c{};
+  bool sound = coding_state_of(args.state)->finding == 0;
+  if (accel_any(!sound)) return;
+  sound = coding_read_header(args, c) == CODING_NO_FINDING && coding_fits(args, c);
+  if (accel_any(!sound)) return;
+  coding_agree(c);
+  if (args.table == CODING_TABLE_WIDE) {
+    coding_decode_streams<CODING_TABLE_WIDE>(args, c, shared);
+  } else if (args.table == CODING_TABLE_FIRST) {
+    coding_decode_streams<CODING_TABLE_FIRST>(args, c, shared);
+  } else {
+    coding_decode_streams<CODING_TABLE_NONE>(args, c, shared);
   }
   if (!coding_is_last_block(args.state, &word) || accel_thread() != 0) return;
   const accel_u64 key = coding_first_finding(args.state);

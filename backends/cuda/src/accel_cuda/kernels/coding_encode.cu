@@ -1,20 +1,33 @@
 /* Encoding: streams into memory of their own (a block each), then all of them into the container. */
 #include "coding_tables.h"
 
-enum { CODING_TOKENS_AHEAD = 16 };
+enum { CODING_TOKENS_AHEAD = 8 };
 
-/* 1 / f with an error of some units in the last place. */
+/* The bits of 1 / f, with an error of some units in the last place. On CUDA it stays where it is
+ * written, before the steps that wait for one another. */
 ACCEL_DEVICE accel_u32 coding_reciprocal_bits(accel_u32 f) {
   union {
     float value;
     accel_u32 bits;
   } r;
 #if defined(__CUDA_ARCH__)
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r.value) : "f"((float)f));
+  asm volatile("rcp.approx.ftz.f32 %0, %1;" : "=f"(r.value) : "f"((float)f));
 #else
   r.value = 1.0f / (float)f;
 #endif
   return r.bits;
+}
+
+/* Writes where `wanted`: on CUDA without a branch, at which a group would come apart. */
+ACCEL_DEVICE void coding_store_if(bool wanted, accel_u64 to, accel_u32 word) {
+#if defined(__CUDA_ARCH__)
+  asm volatile(
+      "{ .reg .pred p; setp.ne.u32 p, %2, 0; @p st.global.u16 [%0], %1; }" ::"l"(to),
+      "h"((accel_u16)word), "r"((accel_u32)wanted)
+      : "memory");
+#else
+  if (wanted) *accel_pointer<accel_u16>(to) = (accel_u16)word;
+#endif
 }
 
 struct coding_divisor {
@@ -40,27 +53,27 @@ ACCEL_DEVICE coding_divisor coding_divisor_of(accel_u32 pair) {
 struct coding_encoder {
   accel_u32 x;
   accel_u32 given; /* words, by all lanes */
-  accel_u16* end;  /* they go below it; null: nowhere */
+  accel_u64 end;   /* the address that they go below */
 };
 
-ACCEL_DEVICE void coding_encode_step(coding_encoder& e, accel_u32 pair) {
-  const coding_divisor d = coding_divisor_of(pair);
+/* No branch: what is known of the symbol is worked out beside the steps before. */
+template <bool Dry>
+ACCEL_DEVICE void coding_encode_step(coding_encoder& e, const coding_divisor& d) {
   const bool full = accel_codec_is_full(e.x, d.frequency) != 0;
   const accel_u32 all = accel_ballot(full);
-  if (full) {
-    if (e.end != nullptr) {
-      e.end[-(accel_i64)(e.given + accel_popc(all >> accel_lane()))] = (accel_u16)e.x;
-    }
-    e.x >>= 16;
-  }
+  const accel_u32 place = e.given + accel_popc(all >> accel_lane());
+  if (!Dry) coding_store_if(full, e.end + (accel_u64)((accel_i64)(accel_i32)place * -2), e.x);
+  const accel_u32 x = full ? e.x >> 16 : e.x;
   e.given += accel_popc(all);
-  const accel_u32 q = accel_mul_high(e.x, d.factor) >> d.shift;
-  const accel_u32 r = e.x - q * d.frequency;
-  e.x = (q << ACCEL_CODEC_SCALE_BITS) + r + d.start + (r >= d.frequency ? d.correction : 0);
+  const accel_u32 q = accel_mul_high(x, d.factor) >> d.shift;
+  const accel_u32 r = x - q * d.frequency;
+  const accel_u32 base = (q << ACCEL_CODEC_SCALE_BITS) + d.start;
+  e.x = base + (r >= d.frequency ? r + d.correction : r);
 }
 
 /* One row of a stream, from the last token to the first. True if some symbol of this lane cannot be
- * encoded; another is then taken for it. */
+ * encoded; another is then taken for it. A lane that is not active reads nothing. */
+template <bool Dry>
 ACCEL_DEVICE bool coding_encode_row(coding_encoder& e, const accel_u32* pairs, accel_u32 bins,
                                     const accel_u8* from, accel_i64 stride, accel_u32 tokens,
                                     bool active) {
@@ -68,34 +81,34 @@ ACCEL_DEVICE bool coding_encode_row(coding_encoder& e, const accel_u32* pairs, a
   const accel_u32* const mine = pairs + accel_lane();
   accel_u32 next[kAhead];
   bool wrong = false;
-  from += (accel_i64)(tokens - 1) * stride; /* a lane that is not active reads nothing */
+  from += (accel_i64)(tokens - 1) * stride;
   ACCEL_UNROLL
   for (accel_u32 k = 0; k < kAhead; ++k) {
     next[k] = active && k < tokens ? from[-(accel_i64)k * stride] : 0;
   }
-  for (accel_u32 left = tokens; left != 0;) {
-    accel_u32 pair[kAhead];
+  accel_u32 left = tokens;
+  for (; left >= kAhead; left -= kAhead) {
+    coding_divisor d[kAhead];
     ACCEL_UNROLL
     for (accel_u32 k = 0; k < kAhead; ++k) {
-      const bool outside = next[k] >= bins;
-      pair[k] = mine[(outside ? bins - 1 : next[k]) * CODING_PITCH];
-      wrong |= k < left && (outside || pair[k] >> 16 == 0);
+      const accel_u32 pair = mine[accel_min(next[k], bins - 1) * CODING_PITCH];
+      wrong |= next[k] >= bins || pair >> 16 == 0;
+      d[k] = coding_divisor_of(pair);
     }
     from -= kAhead * stride;
-    const accel_u32 now = accel_min(left, (accel_u32)kAhead);
-    left -= now;
     ACCEL_UNROLL
     for (accel_u32 k = 0; k < kAhead; ++k) {
-      next[k] = active && k < left ? from[-(accel_i64)k * stride] : 0;
+      next[k] = active && k + kAhead < left ? from[-(accel_i64)k * stride] : 0;
     }
-    if (now == kAhead) {
-      ACCEL_UNROLL
-      for (accel_u32 k = 0; k < kAhead; ++k) coding_encode_step(e, pair[k]);
-    } else {
-      ACCEL_UNROLL
-      for (accel_u32 k = 0; k < kAhead; ++k) {
-        if (k < now) coding_encode_step(e, pair[k]);
-      }
+    ACCEL_UNROLL
+    for (accel_u32 k = 0; k < kAhead; ++k) coding_encode_step<Dry>(e, d[k]);
+  }
+  ACCEL_UNROLL
+  for (accel_u32 k = 0; k < kAhead; ++k) {
+    if (k < left) {
+      const accel_u32 pair = mine[accel_min(next[k], bins - 1) * CODING_PITCH];
+      wrong |= next[k] >= bins || pair >> 16 == 0;
+      coding_encode_step<Dry>(e, coding_divisor_of(pair));
     }
   }
   return wrong;
@@ -118,10 +131,29 @@ ACCEL_DEVICE void coding_report_symbols(const coding_encode_args& args,
   }
 }
 
+/* Where there is no token to encode, there may be a model: it is looked at all the same. One block. */
+ACCEL_DEVICE accel_u32 coding_look_at_model(const coding_encode_args& args, accel_u32* pairs) {
+  accel_u32 sum = 0;
+  for (accel_u64 layer = 0; layer < args.split.layers; ++layer) {
+    for (accel_u64 r = 0; r < args.split.rows; ++r) {
+      const coding_row row = coding_row_at(args.model, args.bins, args.split.channels, layer, r);
+      coding_build_pairs<true>(pairs, row, args.bins, accel_thread(), accel_threads(), args.state,
+                               &sum);
+      accel_sync_threads();
+    }
+  }
+  return sum;
+}
+
 /* Group 0 codes a row; if there is room for two tables, the others build the next one meanwhile. */
-ACCEL_KERNEL_BOUNDS(256, 1, coding_encode, coding_encode_args, args) {
+ACCEL_KERNEL_BOUNDS(128, 4, coding_encode, coding_encode_args, args) {
   ACCEL_DYNAMIC_SHARED(accel_u32, tables);
   ACCEL_SHARED accel_u32 partial[32];
+  if (args.split.streams == 0) {
+    const accel_u32 all = coding_block_sum(coding_look_at_model(args, tables), partial);
+    if (accel_thread() == 0) accel_atomic_add(&coding_state_of(args.state)->model_sum, all);
+    return;
+  }
   const accel_u64 index = accel_block_x();
   const accel_codec_stream place = accel_codec_stream_at(&args.split, args.first + index);
   const accel_u32 size = CODING_PAIRS_WORDS(args.bins);
@@ -141,11 +173,12 @@ ACCEL_KERNEL_BOUNDS(256, 1, coding_encode, coding_encode_args, args) {
   coding_encoder e;
   e.x = ACCEL_CODEC_STATE_LOW;
   e.given = 0;
-  e.end = args.dry ? nullptr : accel_pointer<accel_u16>(args.words) + (index + 1) * args.stride;
+  e.end = args.words + (index + 1) * args.stride * 2;
+  const accel_u32 group = coding_group();
   for (accel_u64 r = place.rows; r-- > 0;) {
     if (!args.twice || r + 1 == place.rows) build(r, accel_thread(), accel_threads());
     accel_sync_threads();
-    if (accel_group() == 0) {
+    if (group == 0) {
       const coding_row row = row_at(r);
       const accel_u64 channel = (place.row + r) * ACCEL_CODEC_LANES + accel_lane();
       const accel_u8* const from = accel_pointer<const accel_u8>(
@@ -154,9 +187,11 @@ ACCEL_KERNEL_BOUNDS(256, 1, coding_encode, coding_encode_args, args) {
                                           (accel_i64)channel * args.symbols.channel_stride));
       const accel_u32* const pairs = tables + (args.twice ? (r & 1) * size : 0);
       const bool active = accel_lane() < row.lanes;
+      const accel_i64 stride = args.symbols.token_stride;
+      const accel_u32 tokens = (accel_u32)place.tokens;
       const bool wrong =
-          coding_encode_row(e, pairs, args.bins, from, args.symbols.token_stride,
-                            (accel_u32)place.tokens, active);
+          args.dry ? coding_encode_row<true>(e, pairs, args.bins, from, stride, tokens, active)
+                   : coding_encode_row<false>(e, pairs, args.bins, from, stride, tokens, active);
       if (wrong && active && args.look) coding_report_symbols(args, place, row, channel, from);
     } else if (args.twice && r != 0) {
       build(r - 1, accel_thread() - 32, accel_threads() - 32);
@@ -167,7 +202,7 @@ ACCEL_KERNEL_BOUNDS(256, 1, coding_encode, coding_encode_args, args) {
   if (accel_thread() == 0 && look) {
     accel_atomic_add(&coding_state_of(args.state)->model_sum, sum);
   }
-  if (accel_group() == 0 && !args.dry) {
+  if (group == 0 && !args.dry) {
     accel_pointer<accel_u32>(args.states)[index * 32 + accel_lane()] = e.x;
     if (accel_lane() == 0) {
       accel_u32* const sizes = accel_pointer<accel_u32>(args.sizes) + index * 2;
@@ -243,16 +278,28 @@ ACCEL_KERNEL_BOUNDS(256, 4, coding_assemble, coding_encode_args, args) {
         directory + args.split.streams * ACCEL_CODEC_ENTRY_BYTES + begin * 4;
     const accel_u32 seed = (accel_u32)(ACCEL_CODEC_SEED_STREAM + stream);
     accel_u32 check = 0;
-    for (accel_u32 u = accel_thread(); u < units; u += accel_threads()) {
-      accel_u32 v;
-      if (u < lanes) {
-        v = states[u];
-      } else {
-        const accel_u32 w = (u - lanes) * 2;
-        v = from[w] | (w + 1 < words ? (accel_u32)from[w + 1] << 16 : 0);
+    const auto unit_at = [&](accel_u32 u) -> accel_u32 {
+      if (u < lanes) return states[u];
+      const accel_u32 w = (u - lanes) * 2;
+      const accel_u32 high = w + 1 < words ? from[w + 1] : 0;
+      return from[w] | high << 16;
+    };
+    enum { kTogether = 8 };
+    for (accel_u32 first = accel_thread(); first < units; first += kTogether * accel_threads()) {
+      accel_u32 v[kTogether];
+      ACCEL_UNROLL
+      for (accel_u32 k = 0; k < kTogether; ++k) {
+        const accel_u32 u = first + k * accel_threads();
+        v[k] = u < units ? unit_at(u) : 0;
       }
-      coding_store_unit(to + (accel_u64)u * 4, v);
-      check += accel_codec_mix(v, u, seed);
+      ACCEL_UNROLL
+      for (accel_u32 k = 0; k < kTogether; ++k) {
+        const accel_u32 u = first + k * accel_threads();
+        if (u < units) {
+          coding_store_unit(to + (accel_u64)u * 4, v[k]);
+          check += accel_codec_mix(v[k], u, seed);
+        }
+      }
     }
     check = coding_block_sum(check, partial);
     if (accel_thread() == 0) {

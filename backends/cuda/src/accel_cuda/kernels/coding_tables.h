@@ -35,7 +35,7 @@ template <bool Look>
 ACCEL_DEVICE void coding_build_pairs(accel_u32* pairs, const coding_row& row, accel_u32 bins,
                                      accel_u32 thread, accel_u32 threads, accel_u64 state,
                                      accel_u32* sum) {
-  enum { kAhead = 4 };
+  enum { kAhead = 8 };
   const accel_u32 entries = bins + 1, count = row.lanes * entries;
   const accel_u32 lanes_on = threads / entries, entries_on = threads % entries;
   accel_u32 lane = thread / entries, bin = thread % entries;

@@ -12,17 +12,48 @@ ACCEL_DEVICE accel_u32 coding_check_rows(const coding_decode_args& args, accel_u
   accel_u64 row = first + accel_thread() / entries;
   accel_u32 bin = accel_thread() % entries;
   accel_u32 sum = 0;
-  for (accel_u64 j = begin + accel_thread(); j < end; j += accel_threads()) {
-    const accel_u32 low = model[j];
-    const accel_u32 high = bin < args.bins ? model[j + 1] : (accel_u32)ACCEL_CODEC_SCALE;
-    sum += accel_codec_mix(low, (accel_u32)j, ACCEL_CODEC_SEED_MODEL);
-    const bool rises = bin < args.bins ? low <= high : low == high;
-    if (!rises || (bin == 0 && low != 0)) coding_report(args.state, CODING_FOUND_MODEL, row);
-    row += rows_on;
-    bin += entries_on;
-    if (bin >= entries) {
-      bin -= entries;
-      ++row;
+  enum { kAhead = 8 };
+  for (accel_u64 j = begin + accel_thread(); j < end; j += kAhead * accel_threads()) {
+    accel_u32 low[kAhead], high[kAhead];
+    ACCEL_UNROLL
+    for (accel_u32 k = 0; k < kAhead; ++k) {
+      const accel_u64 at = j + k * accel_threads();
+      low[k] = at < end ? model[at] : 0;
+      high[k] = at + 1 < end ? model[at + 1] : 0;
+    }
+    ACCEL_UNROLL
+    for (accel_u32 k = 0; k < kAhead; ++k) {
+      const accel_u64 at = j + k * accel_threads();
+      if (at >= end) break;
+      sum += accel_codec_mix(low[k], (accel_u32)at, ACCEL_CODEC_SEED_MODEL);
+      const bool rises = bin < args.bins ? low[k] <= high[k] : low[k] == ACCEL_CODEC_SCALE;
+      if (!rises || (bin == 0 && low[k] != 0)) coding_report(args.state, CODING_FOUND_MODEL, row);
+      row += rows_on;
+      bin += entries_on;
+      if (bin >= entries) {
+        bin -= entries;
+        ++row;
+      }
+    }
+  }
+  return sum;
+}
+
+/* The check of `units` units at an address: this thread's part. */
+ACCEL_DEVICE accel_u32 coding_check_units(accel_u64 from, accel_u32 units, accel_u32 seed) {
+  enum { kAhead = 8 };
+  accel_u32 sum = 0;
+  for (accel_u32 first = accel_thread(); first < units; first += kAhead * accel_threads()) {
+    accel_u32 v[kAhead];
+    ACCEL_UNROLL
+    for (accel_u32 k = 0; k < kAhead; ++k) {
+      const accel_u32 u = first + k * accel_threads();
+      v[k] = u < units ? coding_load_unit(from + (accel_u64)u * 4) : 0;
+    }
+    ACCEL_UNROLL
+    for (accel_u32 k = 0; k < kAhead; ++k) {
+      const accel_u32 u = first + k * accel_threads();
+      if (u < units) sum += accel_codec_mix(v[k], u, seed);
     }
   }
   return sum;
@@ -55,12 +86,8 @@ ACCEL_KERNEL_BOUNDS(256, 4, coding_verify, coding_decode_args, args) {
       if (!e.sound) continue; /* the same in all threads */
       const accel_u32 seed = (accel_u32)(ACCEL_CODEC_SEED_STREAM + i);
       const accel_u32 units = (accel_u32)(e.end - e.begin);
-      accel_u32 sum = 0;
-      ACCEL_UNROLL
-      for (accel_u32 u = accel_thread(); u < units; u += accel_threads()) {
-        sum += accel_codec_mix(coding_load_unit(c.payload + (e.begin + u) * 4), u, seed);
-      }
-      sum = coding_block_sum(sum, partial);
+      const accel_u32 sum =
+          coding_block_sum(coding_check_units(c.payload + e.begin * 4, units, seed), partial);
       if (accel_thread() == 0 && sum != e.check) coding_report(args.state, CODING_FOUND_CHECK, i);
     }
     const accel_u64 rows = args.layers * args.channels;

@@ -13,7 +13,8 @@ ACCEL_DEVICE accel_u32 quotient(accel_u32 n, const accel_quotient& q) {
 }
 
 /* Index `i` of a list, unchecked. */
-ACCEL_DEVICE accel_i64 listed_index(const accel_copy_args& args, const accel_copy_list& list,
+template <class Args>
+ACCEL_DEVICE accel_i64 listed_index(const Args& args, const accel_copy_list& list,
                                     accel_u32 i) {
   switch (list.form) {
     case ACCEL_COPY_COUNTED: return i;
@@ -34,14 +35,15 @@ ACCEL_DEVICE accel_i64 unit_offset(const accel_copy_side& side, accel_i64 index)
 
 /* Where unit `i` starts on both sides, from the bases; false for a pair that is skipped: padding, or
  * an index out of range, which is reported. */
-ACCEL_DEVICE bool unit_places(const accel_copy_args& args, const accel_copy_kind& kind, accel_u32 i,
+template <class Args>
+ACCEL_DEVICE bool unit_places(const Args& args, const accel_copy_kind& kind, accel_u32 i,
                               accel_i64* src, accel_i64* dst) {
-  const accel_i64 from = listed_index(args, args.src, i), to = listed_index(args, args.dst, i);
+  const accel_i64 from = listed_index(args, args.head.src, i), to = listed_index(args, args.head.dst, i);
   if (from < 0 || to < 0) return false;
-  if (from >= args.src.bound || to >= args.dst.bound) {
-    const bool first = from >= args.src.bound;
-    const accel_copy_list& list = first ? args.src : args.dst;
-    accel_report_fault(args.fault, args.fault_kind, list.argument, first ? from : to, list.bound, i);
+  if (from >= args.head.src.bound || to >= args.head.dst.bound) {
+    const bool first = from >= args.head.src.bound;
+    const accel_copy_list& list = first ? args.head.src : args.head.dst;
+    accel_report_fault(args.head.fault, args.head.fault_kind, list.argument, first ? from : to, list.bound, i);
     return false;
   }
   *src = unit_offset(kind.src, from);
@@ -65,17 +67,19 @@ struct CopyBases {
   accel_u64 src, dst;
 };
 
-ACCEL_DEVICE CopyBases bases_of(const accel_copy_args& args, accel_u32 base) {
+template <class Args>
+ACCEL_DEVICE CopyBases bases_of(const Args& args, accel_u32 base) {
   const accel_u64* const table =
-      args.table == 0 ? args.words : accel_pointer<const accel_u64>(args.table);
+      args.head.table == 0 ? args.words : accel_pointer<const accel_u64>(args.head.table);
   return {table[2 * base], table[2 * base + 1]};
 }
 
 /* The kind that a tile of the launch belongs to; *tile becomes its number within the kind. */
-ACCEL_DEVICE const accel_copy_kind& kind_of(const accel_copy_args& args, accel_u32* tile) {
-  const bool second = args.kinds > 1 && *tile >= args.kind[1].first_tile;
-  if (second) *tile -= args.kind[1].first_tile;
-  return args.kind[second ? 1 : 0];
+template <class Args>
+ACCEL_DEVICE const accel_copy_kind& kind_of(const Args& args, accel_u32* tile) {
+  const bool second = args.head.kinds > 1 && *tile >= args.head.kind[1].first_tile;
+  if (second) *tile -= args.head.kind[1].first_tile;
+  return args.head.kind[second ? 1 : 0];
 }
 
 struct CopyPlace {
@@ -89,11 +93,12 @@ ACCEL_DEVICE CopyPlace place_of(const accel_copy_kind& kind, accel_u32 tile) {
                           : CopyPlace{kind.first_base + whole, rest};
 }
 
-ACCEL_DEVICE accel_u32 units_of(const accel_copy_args& args) {
-  if (args.count == 0) return args.units;
-  const accel_i64 count = *accel_pointer<const accel_i64>(args.count);
+template <class Args>
+ACCEL_DEVICE accel_u32 units_of(const Args& args) {
+  if (args.head.count == 0) return args.head.units;
+  const accel_i64 count = *accel_pointer<const accel_i64>(args.head.count);
   if (count < 0) return 0;
-  return count < args.units ? static_cast<accel_u32>(count) : args.units;
+  return count < args.head.units ? static_cast<accel_u32>(count) : args.head.units;
 }
 
 #endif

@@ -14,13 +14,11 @@
 
 #include "copy_places.h"
 
-// Blocks that shall fit a multiprocessor at once: what the registers allow without spilling.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
-#define KV_COPY_RESIDENT 6
-#define KV_COPY_RESIDENT_NARROW 5
-#else
+// Blocks that shall fit a multiprocessor at once, without spilling.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 #define KV_COPY_RESIDENT 4
-#define KV_COPY_RESIDENT_NARROW 4
+#else
+#define KV_COPY_RESIDENT 7
 #endif
 
 namespace {
@@ -35,7 +33,8 @@ struct alignas(16) Place {
 
 // --- rows ------------------------------------------------------------------------------------------
 
-ACCEL_DEVICE void find_rows(const accel_copy_args& args, const accel_copy_kind& kind,
+template <class Args>
+ACCEL_DEVICE void find_rows(const Args& args, const accel_copy_kind& kind,
                             CopyBases bases, accel_u32 first, accel_u32 count, accel_u32 units,
                             Place* rows) {
   for (accel_u32 r = accel_thread(); r < count; r += kThreads) {
@@ -91,7 +90,8 @@ ACCEL_DEVICE void copy_vectors(const accel_copy_kind& kind, const Place* rows, a
 
 // --- squares ---------------------------------------------------------------------------------------
 
-ACCEL_DEVICE void find_units(const accel_copy_args& args, const accel_copy_kind& kind,
+template <class Args>
+ACCEL_DEVICE void find_units(const Args& args, const accel_copy_kind& kind,
                              CopyBases bases, accel_u32 first, accel_u32 count, accel_u32 units,
                              Place* places) {
   for (accel_u32 i = accel_thread(); i < count; i += kThreads) {
@@ -216,10 +216,10 @@ ACCEL_DEVICE Tile tile_of(const accel_copy_kind& kind, const accel_quotient& eac
   return {first, begin - first * each.by, end - begin, quotient(end - 1, each) - first + 1};
 }
 
-template <accel_u32 kWidth>
-ACCEL_DEVICE void copy_all_rows(const accel_copy_args& args, Place* rows) {
+template <accel_u32 kWidth, class Args>
+ACCEL_DEVICE void copy_all_rows(const Args& args, Place* rows) {
   const accel_u32 units = units_of(args);
-  for (accel_u32 t = accel_block_x(); t < args.tiles; t += accel_grid_x()) {
+  for (accel_u32 t = accel_block_x(); t < args.head.tiles; t += accel_grid_x()) {
     accel_u32 index = t;
     const accel_copy_kind& kind = kind_of(args, &index);
     const CopyPlace place = place_of(kind, index);
@@ -231,16 +231,16 @@ ACCEL_DEVICE void copy_all_rows(const accel_copy_args& args, Place* rows) {
     } else {
       copy_vectors<kWidth, false>(kind, rows, tile.skip, tile.count);
     }
-    if (t + accel_grid_x() < args.tiles) accel_sync_threads();
+    if (t + accel_grid_x() < args.head.tiles) accel_sync_threads();
   }
 }
 
-template <accel_u32 kWidth>
-ACCEL_DEVICE void copy_all_squares(const accel_copy_args& args, Place* places) {
+template <accel_u32 kWidth, class Args>
+ACCEL_DEVICE void copy_all_squares(const Args& args, Place* places) {
   constexpr accel_u32 kSide = 16 / kWidth;
   constexpr accel_u32 kTile = kThreads * (kSide < kLoads ? kLoads / kSide : 1);
   const accel_u32 units = units_of(args);
-  for (accel_u32 t = accel_block_x(); t < args.tiles; t += accel_grid_x()) {
+  for (accel_u32 t = accel_block_x(); t < args.head.tiles; t += accel_grid_x()) {
     accel_u32 index = t;
     const accel_copy_kind& kind = kind_of(args, &index);
     const CopyPlace place = place_of(kind, index);
@@ -248,31 +248,31 @@ ACCEL_DEVICE void copy_all_squares(const accel_copy_args& args, Place* places) {
     find_units(args, kind, bases_of(args, place.base), tile.first, tile.places, units, places);
     accel_sync_threads();
     copy_squares<kWidth>(kind, places, tile.skip, tile.count);
-    if (t + accel_grid_x() < args.tiles) accel_sync_threads();
+    if (t + accel_grid_x() < args.head.tiles) accel_sync_threads();
   }
 }
 
 }  // namespace
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_1, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_1, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<1>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_2, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_2, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<2>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_4, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_4, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<4>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_8, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_8, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<8>(args, rows);
@@ -307,4 +307,10 @@ ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_8, accel_copy_args, ar
 ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_16, accel_copy_args, args) {
   ACCEL_DYNAMIC_SHARED(Place, places);
   copy_all_squares<16>(args, places);
+}
+
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_16_few, accel_copy_few_args,
+                    args) {
+  ACCEL_DYNAMIC_SHARED(Place, rows);
+  copy_all_rows<16>(args, rows);
 }

@@ -15,9 +15,10 @@ enum {
   ACCEL_COPY_DIMS = 8,
   ACCEL_COPY_ARGS_BYTES = 4096, /* what every device takes as arguments of a launch */
   ACCEL_COPY_WORDS = 393,       /* 8-byte words left beside the rest of the struct */
+  ACCEL_COPY_FEW_WORDS = 64,    /* 64 pairs of int32 */
   /* How kv_copy.cu is launched. */
-  ACCEL_COPY_THREADS = 256,
-  ACCEL_COPY_LOADS = 4 /* vectors under way at once by one thread */
+  ACCEL_COPY_THREADS = 128,
+  ACCEL_COPY_LOADS = 8 /* vectors under way at once by one thread */
 };
 
 /* Where units start on one side: accel_kv_paging with its division prepared. Indices times block_size
@@ -63,7 +64,7 @@ typedef struct accel_copy_list {
   unsigned argument;       /* ACCEL_FAULT_ARG_... of a report */
 } accel_copy_list;
 
-typedef struct accel_copy_args {
+typedef struct accel_copy_head {
   accel_copy_kind kind[ACCEL_COPY_KINDS];
   accel_copy_list src, dst;
   unsigned long long table; /* device address of the pairs of bases; 0: they lead `words` */
@@ -71,7 +72,17 @@ typedef struct accel_copy_args {
   unsigned long long count; /* device address of the number of units, at most `units`; 0: as given */
   unsigned units, tiles, kinds;
   unsigned fault_kind; /* ACCEL_FAULT_... of a report */
+} accel_copy_head;
+
+typedef struct accel_copy_args {
+  accel_copy_head head;
   unsigned long long words[ACCEL_COPY_WORDS]; /* pairs of bases, then indices */
 } accel_copy_args;
+
+/* The same for few units, whose bases are in a table: a launch costs by the size of its arguments. */
+typedef struct accel_copy_few_args {
+  accel_copy_head head;
+  unsigned long long words[ACCEL_COPY_FEW_WORDS]; /* indices */
+} accel_copy_few_args;
 
 #endif /* ACCEL_KV_COPY_ARGS_H */

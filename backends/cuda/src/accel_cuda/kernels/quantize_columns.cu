@@ -9,7 +9,11 @@
 #include "segments.h"
 
 #ifndef ACCEL_COLUMN_BLOCKS
-#define ACCEL_COLUMN_BLOCKS 3
+#if ACCEL_PTX(900) && !ACCEL_PTX(1000)
+#define ACCEL_COLUMN_BLOCKS (ACCEL_SHIFTED ? 3 : 4)
+#else
+#define ACCEL_COLUMN_BLOCKS 3  // four would spill
+#endif
 #endif
 
 namespace {

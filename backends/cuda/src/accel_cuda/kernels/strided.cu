@@ -30,7 +30,8 @@ ACCEL_DEVICE places place_of_unit(const accel_strided_args& args, accel_u64 unit
 }
 
 /* Blocks take turns; a thread loads a few units, far enough apart to stay side by side with its
- * neighbours', before it stores the first. */
+ * neighbours', before it stores the first. Loads go through L1: where units lie apart in the source,
+ * neighbours find theirs in lines that were loaded before. */
 template <unsigned Unit, bool Small>
 ACCEL_DEVICE void copy_units(const accel_strided_args& args) {
   typedef accel_vector<Unit> V;
@@ -45,7 +46,7 @@ ACCEL_DEVICE void copy_units(const accel_strided_args& args) {
       if (n >= args.units) break;
       const places at = place_of_unit<Small>(args, n);
       target[i] = at.dst;
-      value[i] = accel_load_stream(accel_pointer<const V>(at.src));
+      value[i] = accel_load(accel_pointer<const V>(at.src));
     }
     ACCEL_UNROLL
     for (int i = 0; i < ACCEL_STRIDED_UNROLL; ++i) {
@@ -61,6 +62,48 @@ ACCEL_DEVICE void copy_strided(const accel_strided_args& args) {
     copy_units<Unit, true>(args);
   } else {
     copy_units<Unit, false>(args);
+  }
+}
+
+/* A group of 32 threads takes a part of a row: it divides once for all of it. */
+template <unsigned Unit, bool Small>
+ACCEL_DEVICE void copy_parts(const accel_strided_args& args) {
+  typedef accel_vector<Unit> V;
+  const accel_u32 each = Unit == 16 ? 4 : 8;  // units that a thread holds: more would spill
+  const accel_u32 groups = ACCEL_STRIDED_THREADS / ACCEL_GROUP_SIZE;
+  const accel_u64 step = (accel_u64)accel_grid_x() * groups;
+  const accel_strided_axis& parts = args.axis[args.axes - 1];
+  for (accel_u64 n = (accel_u64)accel_block_x() * groups + accel_group(); n < args.units;
+       n += step) {
+    const places at = place_of_unit<Small>(args, n);
+    const accel_u64 part = n % parts.extent;
+    const accel_u64 left = args.row.extent - part * ACCEL_ROW_PART;
+    for (accel_u32 k = accel_lane(); k < ACCEL_ROW_PART; k += each * ACCEL_GROUP_SIZE) {
+      V value[each];
+      ACCEL_UNROLL
+      for (accel_u32 i = 0; i < each; ++i) {
+        const accel_u32 unit = k + i * ACCEL_GROUP_SIZE;
+        if (unit >= left) continue;
+        value[i] = accel_load_stream(
+            accel_pointer<const V>(at.src + (accel_u64)((accel_i64)unit * args.row.src)));
+      }
+      ACCEL_UNROLL
+      for (accel_u32 i = 0; i < each; ++i) {
+        const accel_u32 unit = k + i * ACCEL_GROUP_SIZE;
+        if (unit >= left) continue;
+        accel_store(accel_pointer<V>(at.dst + (accel_u64)((accel_i64)unit * args.row.dst)),
+                    value[i]);
+      }
+    }
+  }
+}
+
+template <unsigned Unit>
+ACCEL_DEVICE void copy_rows(const accel_strided_args& args) {
+  if (args.units < ACCEL_STRIDED_SMALL) {
+    copy_parts<Unit, true>(args);
+  } else {
+    copy_parts<Unit, false>(args);
   }
 }
 
@@ -129,6 +172,10 @@ ACCEL_DEVICE void copy_tiles(const accel_tiles_args& args, accel_vector<Unit>* t
   ACCEL_KERNEL_BOUNDS(ACCEL_STRIDED_THREADS, 4, copy_strided_##unit, accel_strided_args,  \
                       args) {                                                             \
     copy_strided<unit>(args);                                                             \
+  }                                                                                       \
+  ACCEL_KERNEL_BOUNDS(ACCEL_STRIDED_THREADS, 4, copy_rows_##unit, accel_strided_args,     \
+                      args) {                                                             \
+    copy_rows<unit>(args);                                                                \
   }                                                                                       \
   ACCEL_KERNEL_BOUNDS(ACCEL_STRIDED_THREADS, 4, fill_strided_##unit, accel_strided_args,  \
                       args) {                                                             \

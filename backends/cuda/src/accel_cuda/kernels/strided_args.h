@@ -15,6 +15,9 @@
 #define ACCEL_STRIDED_THREADS 256
 #define ACCEL_STRIDED_UNROLL 4
 
+/* Units of a row that a group of 32 threads moves at a time. */
+#define ACCEL_ROW_PART 256
+
 /* Units of a tile's side, and threads along it, when a copy transposes. */
 #define ACCEL_TILE 32
 #define ACCEL_TILE_ROWS 8
@@ -27,13 +30,16 @@ typedef struct accel_strided_axis {
   unsigned int shift;
 } accel_strided_axis;
 
-/* copy_strided_<unit>, fill_strided_<unit>: all axes, the units of a run among them as the last. */
+/* copy_strided_<unit>, fill_strided_<unit>: all axes, the units of a run among them as the last.
+ * copy_rows_<unit>: the last axis is `row`; `units` counts parts of rows, and the last of the other
+ * axes goes from part to part of a row. */
 typedef struct accel_strided_args {
   unsigned long long dst;
   unsigned long long src;
   unsigned long long units;
   unsigned int axes;
   unsigned int value; /* fill: the byte, in all four */
+  accel_strided_axis row; /* copy_rows only */
   accel_strided_axis axis[ACCEL_STRIDED_AXES];
 } accel_strided_args;
 

@@ -5,8 +5,8 @@
 //   if (!dst.contiguous) accel::Strides s = dst.strides();
 //
 // Only what every call needs is read at once (about 0.1 us for a tensor that the DLPack exchange
-// table knows, else 0.3); shape, strides and dtype are read when asked for. References are borrowed:
-// the object must outlive the Operand, unchanged. The GIL must be held throughout.
+// table knows, else 0.3); shape, strides and dtype are read when asked for. References are
+// borrowed: the object must outlive the Operand, unchanged. The GIL must be held throughout.
 #pragma once
 
 #include <cstddef>
@@ -36,6 +36,7 @@ struct Operand {
   bool is_gpu = false;   // torch calls the device "cuda": NVIDIA, or HIP
   int device_index = 0;  // of a GPU's memory; -1 for a MemRef that leaves it open
   bool contiguous = true;
+  bool has_owner = false;  // a MemRef that keeps something alive
 
   // Raises DTypeError (neither tensor nor MemRef, no strided storage, a lazily conjugated or
   // negated view), FreedError, SizeError, ArgumentError. The device is not looked at but for
@@ -136,15 +137,19 @@ struct Operand {
     // An emptied storage leaves the address at null plus the offset, which no mapping comes near.
     constexpr std::uintptr_t kLowestUsual = std::uintptr_t{1} << 40;
     if (pointer < kLowestUsual && (is_cpu || is_gpu)) refuse_emptied_storage();
-    if (detail::is_true(detail::call_method(object, n.is_neg)) ||
-        (may_be_complex() && detail::is_true(detail::call_method(object, n.is_complex)) &&
-         detail::is_true(detail::call_method(object, n.is_conj)))) {
+    if (may_be_lazy() &&
+        (detail::is_true(detail::call_method(object, n.is_neg)) ||
+         (detail::is_true(detail::call_method(object, n.is_complex)) &&
+          detail::is_true(detail::call_method(object, n.is_conj))))) {
       fail("DTypeError", name, "a tensor whose bytes are its values",
            "a lazily conjugated or negated view", "pass tensor.resolve_conj().resolve_neg()");
     }
   }
 
-  bool may_be_complex() const { return !viewed_ || view_.code == detail::kDlComplex; }
+  // Complex tensors, and the real and imaginary parts of conjugated ones.
+  bool may_be_lazy() const {
+    return !viewed_ || view_.code == detail::kDlComplex || view_.code == detail::kDlFloat;
+  }
 
   void parse_view() {
     is_cpu = view_.device_type == detail::kDlCpu;
@@ -207,6 +212,7 @@ struct Operand {
       fail("SizeError", name + ".nbytes", "a range within the address space",
            std::to_string(nbytes) + " bytes at " + std::to_string(pointer));
     }
+    has_owner = detail::attribute(object, n.owner).get() != Py_None;
     Ref where = detail::attribute(object, n.device);
     Ref type{PyObject_GetAttr(where.get(), n.type)};
     if (!type || !PyUnicode_Check(type.get())) {

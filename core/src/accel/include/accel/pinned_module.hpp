@@ -23,183 +23,11 @@
 
 #include "errors.hpp"
 #include "operand.hpp"
+#include "pinned_arguments.hpp"
+#include "pinned_buffer.hpp"
 #include "pinned_pool.hpp"
 
 namespace accel {
-
-namespace detail {
-
-namespace py = pybind11;
-
-inline void set_buffer_slot(PyHeapTypeObject* type, getbufferproc get) {
-  type->as_buffer.bf_getbuffer = get;
-  type->ht_type.tp_as_buffer = &type->as_buffer;
-}
-
-struct TensorExtents {
-  py::tuple sizes;
-  std::size_t count;  // of elements
-  bool countable;     // false when the count does not fit 64 bits
-};
-
-inline TensorExtents parse_shape(const py::object& shape) {
-  const auto refuse = [&] {
-    PyErr_Clear();
-    fail("ShapeError", "shape", "an integer or a sequence of integers, at least 0",
-         describe(shape.ptr()));
-  };
-  TensorExtents extents{py::tuple(), 1, true};
-  if (PyIndex_Check(shape.ptr()) != 0) {
-    extents.sizes = py::make_tuple(shape);
-  } else {
-    extents.sizes = py::reinterpret_steal<py::tuple>(PySequence_Tuple(shape.ptr()));
-    if (!extents.sizes) refuse();
-  }
-  for (const py::handle extent : extents.sizes) {
-    const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(extent.ptr()));
-    if (!index) refuse();
-    const long long n = PyLong_AsLongLong(index.ptr());
-    if (n < 0) refuse();
-    if (n == 0) return {extents.sizes, 0, true};
-    extents.countable =
-        extents.countable &&
-        !__builtin_mul_overflow(extents.count, static_cast<std::size_t>(n), &extents.count);
-  }
-  return extents;
-}
-
-// Bytes of a tensor of this shape.
-inline std::size_t bytes_of_shape(const py::object& shape, std::size_t itemsize) {
-  const TensorExtents extents = parse_shape(shape);
-  std::size_t nbytes = 0;
-  if (!extents.countable || __builtin_mul_overflow(extents.count, itemsize, &nbytes) ||
-      nbytes > static_cast<std::size_t>(PY_SSIZE_T_MAX)) {
-    fail("SizeError", "shape", "fewer than 2**63 bytes", describe(shape.ptr()));
-  }
-  return nbytes;
-}
-
-inline int node_argument(const py::object& node) {
-  if (node.is_none()) return -1;
-  const long value = PyLong_AsLong(node.ptr());
-  if (value == -1 && PyErr_Occurred() != nullptr) {
-    PyErr_Clear();
-    fail("ArgumentError", "numa_node", "a node number, or None", describe(node.ptr()));
-  }
-  if (value < 0 || value > 1 << 16) {
-    fail("ArgumentError", "numa_node", "one of this machine's NUMA nodes", std::to_string(value));
-  }
-  return static_cast<int>(value);
-}
-
-inline std::size_t size_argument(const py::object& nbytes, const char* name = "nbytes") {
-  py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(nbytes.ptr()));
-  if (!index) {
-    PyErr_Clear();
-    fail("DTypeError", name, "a number of bytes", describe(nbytes.ptr()));
-  }
-  const long long value = PyLong_AsLongLong(index.ptr());
-  if (value < 0 || PyErr_Occurred() != nullptr) {
-    PyErr_Clear();
-    fail("SizeError", name, "0 to 2**63 - 1 bytes", describe(nbytes.ptr()));
-  }
-  return static_cast<std::size_t>(value);
-}
-
-// A shape over a buffer of nbytes, as a tensor of `dtype`.
-inline py::object tensor_over(const py::object& self, std::size_t buffer_bytes, py::object dtype,
-                              const py::object& shape) {
-  using py::literals::operator""_a;
-  const py::module_ torch = py::module_::import("torch");
-  if (dtype.is_none()) dtype = torch.attr("uint8");
-  if (!py::isinstance(dtype, torch.attr("dtype"))) {
-    fail("DTypeError", "dtype", "a torch.dtype", describe(dtype.ptr()));
-  }
-  const auto itemsize = py::cast<std::size_t>(dtype.attr("itemsize"));
-  TensorExtents extents{py::make_tuple(buffer_bytes / itemsize), buffer_bytes / itemsize, true};
-  if (!shape.is_none()) {
-    extents = parse_shape(shape);
-    if (!extents.countable || extents.count > buffer_bytes / itemsize) {
-      fail("SizeError", "shape",
-           "at most " + std::to_string(buffer_bytes) + " bytes, the size of the buffer",
-           describe(shape.ptr()) + " of " + std::to_string(itemsize) + "-byte elements");
-    }
-  }
-  const auto& [sizes, count, countable] = extents;
-  if (count == 0) return torch.attr("empty")(sizes, "dtype"_a = dtype);
-  return torch.attr("frombuffer")(self, "dtype"_a = dtype, "count"_a = count).attr("view")(sizes);
-}
-
-}  // namespace detail
-
-// Owns one block. Exports its memory through the buffer protocol by way of a Lease each: whoever
-// holds the memory (torch.frombuffer keeps the exporter alive, not the view) holds a lease, so the
-// number of leases says whether anything still looks at the block.
-template <class Mine>
-class PinnedBuffer {
- public:
-  explicit PinnedBuffer(PinnedBlock* block) : block_(block), nbytes_(block->nbytes) {}
-  ~PinnedBuffer() {
-    if (block_ != nullptr) give_back(block_);
-  }
-  PinnedBuffer(const PinnedBuffer&) = delete;
-  PinnedBuffer& operator=(const PinnedBuffer&) = delete;
-
-  bool freed() const { return block_ == nullptr; }
-  std::size_t nbytes() const { return nbytes_; }
-
-  PinnedBlock& block() const {
-    if (block_ == nullptr) {
-      throw ArgumentFault(ArgumentFault::Kind::Freed, "buffer", "a buffer that was not freed",
-                          "one of " + std::to_string(nbytes_) + " bytes that was");
-    }
-    return *block_;
-  }
-
-  void free() {
-    PinnedBlock* const held = &block();
-    if (leases_ > 0) {
-      throw Fault(Fault::Kind::State,
-                  "the buffer cannot be freed while tensors (or memoryviews) over it "
-                  "exist: drop them first, or let go of the buffer and have it freed "
-                  "with the last of them");
-    }
-    block_ = nullptr;
-    give_back(held);
-  }
-
-  // Keeps a buffer's memory handed out.
-  class Lease {
-   public:
-    explicit Lease(pybind11::object buffer)
-        : buffer_(std::move(buffer)), native_(pybind11::cast<PinnedBuffer*>(buffer_)) {
-      ++native_->leases_;
-    }
-    ~Lease() { --native_->leases_; }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    PinnedBuffer& buffer() const { return *native_; }
-
-   private:
-    pybind11::object buffer_;
-    PinnedBuffer* native_;
-  };
-
- private:
-  // A segment is unmapped at once, and unlocking it may wait for a device.
-  static void give_back(PinnedBlock* block) {
-    if (block->segment == nullptr) {
-      Mine::pool().free(block);
-    } else {
-      pybind11::gil_scoped_release unlocked;
-      Mine::pool().free(block);
-    }
-  }
-
-  PinnedBlock* block_;
-  const std::size_t nbytes_;
-  int leases_ = 0;  // under the GIL
-};
 
 template <class Mine>
 class PinnedModule {
@@ -222,6 +50,11 @@ class PinnedModule {
     std::uintptr_t pointer;
     std::size_t nbytes;
   };
+
+  static void set_buffer_slot(PyHeapTypeObject* type, getbufferproc get) {
+    type->as_buffer.bf_getbuffer = get;
+    type->ht_type.tp_as_buffer = &type->as_buffer;
+  }
 
   static Buffer& buffer_of(PyObject* self) {
     return pybind11::cast<Buffer&>(pybind11::handle(self));
@@ -353,12 +186,12 @@ void PinnedModule<Mine>::bind_buffer(pybind11::module_& module) {
   using py::literals::operator""_a;
   py::class_<Lease>(module, "_Lease", "Keeps a pinned buffer's memory handed out.",
                     py::custom_type_setup([](PyHeapTypeObject* type) {
-                      detail::set_buffer_slot(type, get_buffer);
+                      set_buffer_slot(type, get_buffer);
                     }));
   py::class_<Buffer>(module, "PinnedBuffer",
                      "A block of pinned memory; see accel.providers.PinnedBuffer.",
                      py::custom_type_setup([](PyHeapTypeObject* type) {
-                       detail::set_buffer_slot(type, get_leased_buffer);
+                       set_buffer_slot(type, get_leased_buffer);
                      }))
       .def_property_readonly(
           "pointer",

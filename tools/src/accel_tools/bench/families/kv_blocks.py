@@ -37,7 +37,7 @@ def copies_within(site: Site, setting: KVSetting) -> Iterator[Workload]:
         return Case(
             partial(site.backend.kv.copy_blocks, bench.cache, site.index(mapping)),
             restore,
-            lambda: difference(before, bench.on_host(), src, dst, before),
+            lambda: difference(before, bench.comparable(), src, dst, before),
             "device",
             "device",
         )
@@ -70,7 +70,7 @@ def _swap(site: Site, setting: KVSetting, what: str, *, dst_kind: Kind, src_kind
 
         def check() -> str:
             out_of, into = (setting.token_slots(units, "block") for units in (src, dst))
-            return difference(source.on_host(), target.on_host(), out_of, into)
+            return difference(source.comparable(), target.comparable(), out_of, into)
 
         call = partial(site.backend.kv.swap_blocks, source.cache, target.cache, mapping)
         return Case(call, target.poison, check, dst_kind, src_kind)

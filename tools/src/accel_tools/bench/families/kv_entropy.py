@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 from accel import Capability
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["entropy_coding"]
 
-BINS = 32
+BINS = (16, 32)
 CHUNK = 256  #: tokens that engines store and send as one
 MOST = 8192  #: tokens: up to there models have the simple form that they are checked against
 
@@ -33,8 +34,9 @@ def entropy_coding(site: Site, setting: KVSetting) -> Iterator[Workload]:
     """Models, encoding and decoding of a chunk, and of all tokens."""
     del site
     for tokens in sorted({min(CHUNK, setting.tokens), min(MOST, setting.tokens)}):
-        for what in ("entropy_model", "encode", "decode"):
-            yield _workload(what, setting, tokens)
+        for bins, what in product(BINS, ("entropy_model", "encode", "decode")):
+            if bins == BINS[-1] or tokens <= CHUNK:
+                yield _workload(what, setting, tokens, bins)
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,28 @@ class _Coded:
     """Symbols on the device, with what belongs to them."""
 
     symbols: torch.Tensor
+    bins: int
     model: torch.Tensor
     data: torch.Tensor
+    checking: torch.device  #: where results are compared
 
     @classmethod
-    def make(cls, site: Site, shape: tuple[int, int, int], what: str) -> _Coded:
-        host = _symbols(shape, site.generator(what))
-        symbols = site.empty("device", shape, host.dtype)
-        symbols.copy_(host)
-        model = site.backend.kv.entropy_model(symbols, BINS)
-        return cls(symbols, model, site.backend.kv.encode(symbols, model))
+    def make(cls, site: Site, shape: tuple[int, int, int], bins: int, what: str) -> _Coded:
+        made = _symbols(shape, bins, site.generator_there(what))
+        symbols = site.empty("device", shape, made.dtype)
+        symbols.copy_(made)
+        model = site.backend.kv.entropy_model(symbols, bins)
+        data = site.backend.kv.encode(symbols, model)
+        return cls(symbols, bins, model, data, site.checking)
+
+    def there(self) -> torch.Tensor:
+        """The symbols where results are compared."""
+        return self.symbols.to(self.checking)
 
     def labels(self) -> dict[str, str | int]:
         """Bits of a symbol: as encoded, and of the order-0 entropy."""
         count = self.symbols.numel()
-        entropy = _entropy_bits(self.symbols.cpu())
+        entropy = _entropy_bits(self.there(), self.bins)
         return {
             "bits_per_symbol": f"{8 * self.data.numel() / count:.4f}",
             "entropy_per_symbol": f"{entropy / count:.4f}",
@@ -64,18 +73,19 @@ class _Coded:
         }
 
 
-def _workload(what: str, setting: KVSetting, tokens: int) -> Workload:
+def _workload(what: str, setting: KVSetting, tokens: int, bins: int) -> Workload:
     shape = (setting.shape.layers * setting.shape.planes, tokens, setting.shape.elements)
     nbytes = shape[0] * shape[1] * shape[2]
-    name = f"{what}, {BINS} bins, {tokens} tokens"
+    name = f"{what}, {bins} bins, {tokens} tokens"
 
     def prepare(site: Site) -> Case:
-        coded = _Coded.make(site, shape, name)
-        ways = _compressors(what, coded.symbols) if tokens <= CHUNK else ()
+        coded = _Coded.make(site, shape, bins, name)
+        wanted = site.torch_ways and tokens <= CHUNK
+        ways = _compressors(what, coded.symbols) if wanted else ()
         call, reset, check = _PREPARE[what](site, coded)
         return Case(call, reset, check, "device", "device", ways, labels=coded.labels())
 
-    labels = setting.labels(bins=BINS) | {"tokens": tokens, "dtype": "uint8"}
+    labels = setting.labels(bins=bins) | {"tokens": tokens, "dtype": "uint8"}
     return Workload(name, (Capability.KV_ENTROPY,), nbytes, 8 * nbytes, prepare, labels)
 
 
@@ -86,11 +96,11 @@ def _model_case(site: Site, coded: _Coded) -> Prepared:
     made: list[torch.Tensor] = []
 
     def call() -> None:
-        made[:] = [site.backend.kv.entropy_model(coded.symbols, BINS)]
+        made[:] = [site.backend.kv.entropy_model(coded.symbols, coded.bins)]
 
     def check() -> str:
-        ends = made[0].cpu()[..., 1:]
-        if not ends.equal(_model_of(coded.symbols.cpu()).to(ends.dtype)):
+        ends = made[0].to(site.checking)[..., 1:]
+        if not ends.equal(_model_of(coded.there(), coded.bins).to(ends.dtype)):
             return "other frequencies than those of the symbols"
         return "" if not made[0][..., 0].cpu().any() else "frequencies that do not begin at 0"
 
@@ -154,36 +164,37 @@ def _compressors(what: str, symbols: torch.Tensor) -> tuple[TorchWay, ...]:
     )
 
 
-def _symbols(shape: tuple[int, int, int], generator: torch.Generator) -> torch.Tensor:
+def _symbols(shape: tuple[int, int, int], bins: int, generator: torch.Generator) -> torch.Tensor:
     """Bell-shaped, every channel as wide as it likes."""
     import torch
 
     layers, tokens, channels = shape
-    symbols = torch.empty(shape, dtype=torch.uint8)
+    there = generator.device
+    symbols = torch.empty(shape, dtype=torch.uint8, device=there)
     for layer in range(layers):
-        width = torch.rand(channels, generator=generator) * BINS / 8 + BINS / 24
-        values = torch.randn(tokens, channels, generator=generator) * width + BINS / 2
-        symbols[layer] = values.clamp_(0, BINS - 1)
+        width = torch.rand(channels, generator=generator, device=there) * bins / 8 + bins / 24
+        values = torch.randn(tokens, channels, generator=generator, device=there)
+        symbols[layer] = (values * width + bins / 2).clamp_(0, bins - 1)
     return symbols
 
 
-def _counts(symbols: torch.Tensor) -> torch.Tensor:
+def _counts(symbols: torch.Tensor, bins: int) -> torch.Tensor:
     """Of every bin: ``[layers, channels, bins]``."""
     import torch
 
-    return torch.stack([(symbols == b).sum(1) for b in range(BINS)], dim=-1)
+    return torch.stack([(symbols == b).sum(1) for b in range(bins)], dim=-1)
 
 
-def _entropy_bits(symbols: torch.Tensor) -> float:
+def _entropy_bits(symbols: torch.Tensor, bins: int) -> float:
     """Order-0, per layer and channel."""
-    counts = _counts(symbols).double()
+    counts = _counts(symbols, bins).double()
     shares = counts / symbols.shape[1]
     return -float((counts * shares.clamp(min=1e-30).log2()).sum())
 
 
-def _model_of(symbols: torch.Tensor) -> torch.Tensor:
+def _model_of(symbols: torch.Tensor, bins: int) -> torch.Tensor:
     """Where each bin starts, for up to 16352 tokens: docs/kv-codec.md."""
-    counts = _counts(symbols)
+    counts = _counts(symbols, bins)
     unused = counts == 0
     shared = (1 << 14) - unused.sum(-1, keepdim=True)
     return counts.cumsum(-1) * shared // symbols.shape[1] + unused.cumsum(-1)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 from typing import TYPE_CHECKING
+
+from accel.kv import PRESETS
 
 from ..kv_setting import KVSetting
 from ..site import Site
@@ -13,7 +16,7 @@ from .kv_transfers import Side, transfer
 if TYPE_CHECKING:
     from accel.kv.plan import Grain
 
-__all__ = ["block_size_one", "layout_pairs"]
+__all__ = ["block_size_one", "every_pair", "layout_pairs"]
 
 #: What the engine's own paged cache is moved to.
 PAIRS = {
@@ -37,6 +40,18 @@ def layout_pairs(site: Site, setting: KVSetting) -> Iterator[Workload]:
             there, back = f"{own.layout} to {layout}", f"{layout} to {own.layout}"
             yield transfer(f"{there}, {grain} grain", setting, own, other, grain)
             yield transfer(f"{back}, {grain} grain", setting, other, own, grain)
+
+
+def every_pair(site: Site, setting: KVSetting) -> Iterator[Workload]:
+    """Between all layouts that engines have, each to each, token by token."""
+    del site
+    layouts: dict[str, str] = {}
+    for name, letters in PRESETS.items():
+        if ("K" in letters) == (setting.shape.planes == 2) and letters not in layouts.values():
+            layouts[name] = letters
+    for src, dst in permutations(layouts, 2):
+        there, back = (Side(name, scattered="B" in layouts[name]) for name in (src, dst))
+        yield transfer(f"{src} to {dst}", setting, there, back, "token")
 
 
 def block_size_one(site: Site, setting: KVSetting) -> Iterator[Workload]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
@@ -27,14 +28,13 @@ NEEDS = (Capability.KV_QUANTIZE,)
 
 def quantized(site: Site, setting: KVSetting) -> Iterator[Workload]:
     """The keys of some layers, quantised and brought back; and one token, for the call's cost."""
-    del site
     for spec in _specs():
         if spec.axis == "group" and setting.shape.elements % spec.group_size:
             continue
-        yield _quantize(setting, spec)
-        yield _dequantize(setting, spec)
-    yield _quantize(setting, QuantSpec(), one_token=True)
-    yield _dequantize(setting, QuantSpec(), one_token=True)
+        yield _quantize(setting, spec, site.separate)
+        yield _dequantize(setting, spec, site.separate)
+    yield _quantize(setting, QuantSpec(), site.separate, one_token=True)
+    yield _dequantize(setting, QuantSpec(), site.separate, one_token=True)
 
 
 def _specs() -> Iterator[QuantSpec]:
@@ -52,10 +52,13 @@ def _name(what: str, spec: QuantSpec, one_token: bool) -> str:
     return f"call: {call}, one token" if one_token else call
 
 
-def _shape(setting: KVSetting, one_token: bool) -> tuple[int, int, int]:
-    """[layers, tokens, channels]: as many layers as make a MiB, no more than the model has."""
+def _shape(setting: KVSetting, one_token: bool, separate: bool) -> tuple[int, int, int]:
+    """[layers, tokens, channels]: as many layers as make a MiB, no more than the model has.
+
+    On a device that is not the host, as many as make 256 MiB: less does not fill it.
+    """
     tokens = 1 if one_token else setting.tokens
-    wanted = max(1, (1 << 19) // (tokens * setting.shape.elements))
+    wanted = max(1, (1 << (27 if separate else 19)) // (tokens * setting.shape.elements))
     return 1 if one_token else min(setting.shape.layers, wanted), tokens, setting.shape.elements
 
 
@@ -64,8 +67,9 @@ def _values(site: Site, setting: KVSetting, shape: tuple[int, int, int], what: s
     import torch
 
     x = site.empty("device", shape, setting.shape.dtype)
-    generator = site.generator(what)
-    x.copy_(torch.randn(shape, generator=generator).to(setting.shape.dtype))
+    generator = site.generator_there(what)
+    for layer in x:
+        layer.copy_(torch.randn(layer.shape, generator=generator, device=generator.device))
     return x
 
 
@@ -81,25 +85,35 @@ def _allocate(site: Site, spec: QuantSpec, shape: tuple[int, int, int]) -> Quant
 
 
 def _workload(
-    name: str, setting: KVSetting, spec: QuantSpec, one_token: bool, prepare: Callable[[Site], Case]
+    name: str,
+    setting: KVSetting,
+    spec: QuantSpec,
+    one_token: bool,
+    separate: bool,
+    prepare: Callable[[Site], Case],
 ) -> Workload:
-    layers, tokens, channels = _shape(setting, one_token)
+    layers, tokens, channels = shape = _shape(setting, one_token, separate)
     nbytes = layers * tokens * channels * setting.shape.dtype.itemsize
     labels = setting.labels(
         code=spec.dtype, axis=spec.axis, symmetric=int(spec.symmetric), layers=layers
     )
-    return Workload(name, NEEDS, nbytes, 16 * nbytes, prepare, {**labels, "tokens": tokens})
+    codes = math.prod(spec.codes_shape(shape)) * spec.codes_dtype.itemsize
+    scales = 4 * math.prod(spec.scales_shape(shape)) * (1 if spec.symmetric else 2)
+    labels = {**labels, "tokens": tokens}
+    return Workload(name, NEEDS, nbytes, 16 * nbytes, prepare, labels, nbytes + codes + scales)
 
 
-def _quantize(setting: KVSetting, spec: QuantSpec, one_token: bool = False) -> Workload:
+def _quantize(
+    setting: KVSetting, spec: QuantSpec, separate: bool, one_token: bool = False
+) -> Workload:
     name = _name("quantize", spec, one_token)
 
     def prepare(site: Site) -> Case:
-        shape = _shape(setting, one_token)
+        shape = _shape(setting, one_token, separate)
         x = _values(site, setting, shape, name)
         made = _allocate(site, spec, shape)
-        expected = spec.allocate(shape)
-        _torch_quantize(x.cpu(), expected, spec)
+        expected = spec.allocate(shape, site.checking)
+        _torch_quantize(x.to(site.checking), expected, spec)
 
         def reset() -> None:
             for t in made:
@@ -116,23 +130,25 @@ def _quantize(setting: KVSetting, spec: QuantSpec, one_token: bool = False) -> W
             submission=one_token,
         )
 
-    return _workload(name, setting, spec, one_token, prepare)
+    return _workload(name, setting, spec, one_token, separate, prepare)
 
 
-def _dequantize(setting: KVSetting, spec: QuantSpec, one_token: bool = False) -> Workload:
+def _dequantize(
+    setting: KVSetting, spec: QuantSpec, separate: bool, one_token: bool = False
+) -> Workload:
     name = _name("dequantize", spec, one_token)
 
     def prepare(site: Site) -> Case:
         import torch
 
-        shape = _shape(setting, one_token)
+        shape = _shape(setting, one_token, separate)
         out = _values(site, setting, shape, name)
-        given, made = spec.allocate(shape), _allocate(site, spec, shape)
-        _torch_quantize(out.cpu(), given, spec)
+        given, made = spec.allocate(shape, site.checking), _allocate(site, spec, shape)
+        _torch_quantize(out.to(site.checking), given, spec)
         for ours, theirs in zip(made, given, strict=True):
             if ours is not None and theirs is not None:
                 ours.copy_(theirs)
-        expected = torch.empty(shape, dtype=out.dtype)
+        expected = torch.empty(shape, dtype=out.dtype, device=site.checking)
         _torch_dequantize(given, expected, spec)
         return Case(
             partial(site.backend.kv.dequantize, *made, out, spec=spec),
@@ -144,7 +160,7 @@ def _dequantize(setting: KVSetting, spec: QuantSpec, one_token: bool = False) ->
             submission=one_token,
         )
 
-    return _workload(name, setting, spec, one_token, prepare)
+    return _workload(name, setting, spec, one_token, separate, prepare)
 
 
 def _torch_quantize(x: torch.Tensor, made: Quantized, spec: QuantSpec) -> None:
@@ -155,15 +171,17 @@ def _torch_quantize(x: torch.Tensor, made: Quantized, spec: QuantSpec) -> None:
     import torch
 
     values = x.float()
+    # Not a number: devices multiply by its inverse, which is not the same.
+    most = torch.full((), float(spec.steps), device=x.device)
     if spec.axis == "group":
         values = values.reshape(*x.shape[:-1], -1, spec.group_size)
     dim = -2 if spec.axis == "channel" else -1
     if made.offsets is None:
-        scale = values.abs().amax(dim, keepdim=True).div_(spec.steps)
+        scale = values.abs().amax(dim, keepdim=True).div_(most)
         steps = values / scale
     else:
         offset = values.amin(dim, keepdim=True)
-        scale = (values.amax(dim, keepdim=True) - offset).div_(spec.steps)
+        scale = (values.amax(dim, keepdim=True) - offset).div_(most)
         steps = (values - offset).div_(scale)
         made.offsets.copy_(offset.squeeze(dim))
     made.scales.copy_(scale.squeeze(dim))
@@ -212,7 +230,9 @@ def _difference(made: Quantized, expected: Quantized) -> str:
 def _bytes_differ(name: str, ours: torch.Tensor, theirs: torch.Tensor) -> str:
     import torch
 
-    got, wanted = (t.cpu().contiguous().view(-1).view(torch.uint8) for t in (ours, theirs))
+    got, wanted = (
+        t.to(theirs.device).contiguous().view(-1).view(torch.uint8) for t in (ours, theirs)
+    )
     if torch.equal(got, wanted):
         return ""
     at = int((got != wanted).nonzero()[0])

@@ -11,7 +11,7 @@ from accel import Capability
 
 from ..kv_cache import BenchCache, difference, unit_rows
 from ..kv_setting import KVSetting
-from ..site import Site
+from ..site import Kind, Site
 from ..workload import Case, TorchWay, Workload
 
 if TYPE_CHECKING:
@@ -91,13 +91,15 @@ def _write(
                 out.view(torch.uint8).index_copy_(0, index, codes)
 
         def check() -> str:
-            host = bench.on_host()
-            wanted = [_quantize(new.cpu().float() / factor.cpu(), code) for new in rows]
-            given = BenchCache.make(site, "host", "contiguous", shape, setting.blocks).cache
+            host = bench.comparable()
+            by = factor.to(site.checking)
+            wanted = [_quantize(new.to(site.checking).float() / by, code) for new in rows]
+            kind: Kind = "device" if site.operators else "host"
+            given = BenchCache.make(site, kind, "contiguous", shape, setting.blocks).cache
             for plane, codes in enumerate(wanted):
                 into = unit_rows(given, layer, plane, "token")
                 assert into is not None
-                into[:tokens] = codes.flatten(1)
+                into[:tokens].view(torch.uint8).copy_(codes.flatten(1).view(torch.uint8))
             others = [i for i in range(host.layers) if i != layer]
             order = torch.arange(tokens)
             wrong = difference(
@@ -128,7 +130,9 @@ def _write(
         grain="token", dst_layout=setting.shape.paged_layout, codes=code, scales=scales
     )
     needs = (Capability.KV_WRITE_QUANTIZED,)
-    return Workload(name, needs, nbytes, 2 * setting.bytes + 12 * nbytes, prepare, labels)
+    touched = nbytes + tokens * replace(setting.shape, dtype_name=code).layer_bytes
+    foot = 2 * setting.bytes + 12 * nbytes
+    return Workload(name, needs, nbytes, foot, prepare, labels, touched)
 
 
 def _convert(setting: KVSetting, source: str, target: str, layout: str) -> Workload:
@@ -147,9 +151,9 @@ def _convert(setting: KVSetting, source: str, target: str, layout: str) -> Workl
             for form, dtype in ((own, source), (into, target))
         ]
         src, dst = (side.cache for side in sides)
-        generator = site.generator(name)
+        generator = site.generator_there(name)
         for tensor in src.tensors:
-            random = torch.randn(tensor.shape, generator=generator)
+            random = torch.randn(tensor.shape, generator=generator, device=generator.device)
             tensor.copy_(_quantize(random / SCALE, source) if source in CODES else random)
         multiply = SCALE if source in CODES else None
         divide = SCALE if target in CODES else None
@@ -159,7 +163,10 @@ def _convert(setting: KVSetting, source: str, target: str, layout: str) -> Workl
                 return x
             y = x.float()
             y = y if multiply is None else y * multiply
-            return y if divide is None else _quantize(y / divide, target)
+            if divide is None:
+                return y
+            # Not a number: devices multiply by its inverse, which is not the same.
+            return _quantize(y / torch.full((), divide, device=y.device), target)
 
         def composed() -> None:
             for layer in range(src.layers):
@@ -167,7 +174,7 @@ def _convert(setting: KVSetting, source: str, target: str, layout: str) -> Workl
                     dst.view(layer, plane).copy_(values(src.view(layer, plane)))
 
         def check() -> str:
-            ours, theirs = (side.on_host() for side in sides)
+            ours, theirs = (side.comparable() for side in sides)
             for layer in range(ours.layers):
                 for plane in range(ours.planes):
                     dtype = theirs.view(layer, plane).dtype
@@ -181,10 +188,10 @@ def _convert(setting: KVSetting, source: str, target: str, layout: str) -> Workl
         ways = (TorchWay("float() * or / scale, clamp, copy_ per plane", composed),)
         return Case(call, sides[1].poison, check, "device", "device", ways)
 
-    size = _payload(setting, source)
+    size, made = (_payload(setting, dtype) for dtype in (source, target))
     labels = setting.labels(src_layout=own, dst_layout=into, src_dtype=source, dst_dtype=target)
     needs = (Capability.KV_CONVERT,)
-    return Workload(name, needs, size, 2 * size + 4 * _payload(setting, target), prepare, labels)
+    return Workload(name, needs, size, 2 * size + 4 * made, prepare, labels, size + made)
 
 
 def _payload(setting: KVSetting, dtype: str) -> int:

@@ -110,7 +110,7 @@ class _Turns:
         return keys[..., self.rope.offset : self.rope.offset + self.dim]
 
     def difference(self, got: torch.Tensor, before: torch.Tensor) -> str:
-        """What is wrong with keys ``[tokens, heads, head_dim]`` on the host after one call."""
+        """What is wrong with keys ``[tokens, heads, head_dim]`` after one call."""
         import torch
 
         want = before.clone()
@@ -136,7 +136,9 @@ def _random_keys(setting: KVSetting, site: Site, what: str) -> torch.Tensor:
     import torch
 
     extents = (setting.tokens, setting.shape.heads, setting.shape.head_dim)
-    return torch.randn(extents, generator=site.generator(what)).to(setting.shape.dtype)
+    generator = site.generator_there(what)
+    keys = torch.randn(extents, generator=generator, device=generator.device)
+    return keys.to(setting.shape.dtype)
 
 
 def _labels(setting: KVSetting, kind: str, **more: str) -> dict[str, str | int]:
@@ -173,7 +175,7 @@ def _in_tensor(setting: KVSetting, kind: str, alike: bool) -> Workload:
         return Case(
             call,
             reset,
-            lambda: turns.difference(keys.cpu(), before),
+            lambda: turns.difference(keys.to(before.device), before),
             "device",
             "device",
             (TorchWay("the same arithmetic by operators", torch_way),),
@@ -226,7 +228,7 @@ def _in_cache(setting: KVSetting, kind: str) -> Workload:
         return Case(
             call,
             reset,
-            lambda: _cache_difference(bench, turns, slots, keys, before),
+            lambda: _cache_difference(bench, turns, slots.to(keys.device), keys, before),
             "device",
             "device",
             (TorchWay("index, rotate, index_put_ per layer", torch_way),),
@@ -242,13 +244,13 @@ def _cache_difference(
 ) -> str:
     import torch
 
-    host = bench.on_host()
+    host = bench.comparable()
     for layer in range(host.layers):
         now, was = (c.view(layer).reshape(-1, *keys.shape[1:]) for c in (host, before))
         wrong = turns.difference(now[slots], keys)
         if wrong:
             return f"layer {layer}: {wrong}"
-        rest = torch.ones(len(now), dtype=torch.bool)
+        rest = torch.ones(len(now), dtype=torch.bool, device=now.device)
         rest[slots] = False
         if not _same_bytes(now[rest], was[rest]):
             return f"layer {layer}: a slot was written that must not be"

@@ -39,8 +39,8 @@ def writes(site: Site, setting: KVSetting) -> Iterator[Workload]:
         key, value = new[0], new[1] if len(new) > 1 else None
 
         def check() -> str:
-            host = bench.on_host()
-            given = KVCache([t.cpu() for t in new], "K | T H D")
+            host = bench.comparable()
+            given = KVCache([t.to(site.checking) for t in new], "K | T H D")
             written = host.select_layers(layer)
             order = torch.arange(setting.tokens)
             wrong = difference(given, written, order, slots, layers=[layer])
@@ -102,7 +102,7 @@ def gathers(site: Site, setting: KVSetting) -> Iterator[Workload]:
         return Case(
             call,
             target.poison,
-            lambda: difference(source.on_host(), target.on_host(), src, dst),
+            lambda: difference(source.comparable(), target.comparable(), src, dst),
             "device",
             "device",
             gather_ways(source.cache, target.cache, src, "token"),

@@ -92,8 +92,8 @@ def transfer(
 
         def check() -> str:
             return difference(
-                source.on_host(),
-                target.on_host(),
+                source.comparable(),
+                target.comparable(),
                 setting.token_slots(src_units, grain),
                 setting.token_slots(dst_units, grain),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,11 @@ def run(site: Site, max_bytes: int, width: int, options: dict[str, Any]) -> None
             status.update(f"{next(counter)}/{len(chosen)} {workload.name}")
 
         seconds = options["seconds"] or (0.05 if options["quick"] else 0.5)
-        rows = list(run_pipelines(chosen, site, seconds, _half_the_memory, progress))
+        rows = list(
+            run_pipelines(
+                chosen, site, seconds, _half_the_memory, progress, options["within"] or math.inf
+            )
+        )
     report = document("pipeline", describe(site.backend, options["seed"]), rows, left_out)
     console = Console(width=None if sys.stdout.isatty() else width)
     if options["png_file"] and not draw_timelines(Path(options["png_file"]), report, rows):

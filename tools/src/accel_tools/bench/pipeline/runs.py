@@ -7,6 +7,7 @@ layer's own copy time in this run, so that rows mean the same on every machine.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -97,14 +98,21 @@ def run_pipelines(
     seconds: float,
     memory: Callable[[], int | None],
     progress: Callable[[PipelineWorkload], object] = lambda workload: None,
+    within: float = math.inf,
 ) -> Iterator[PipelineRow]:
     """A row for each workload; what goes wrong is the row's status.
 
     Args:
         seconds: measuring time of a row.
         memory: bytes that may be taken now; None where the system does not say.
+        within: seconds; a row that would begin later is skipped.
     """
+    end = time.monotonic() + within
     for workload in chosen:
+        if time.monotonic() > end:
+            text = f"the {within:g} s of --within are over"
+            yield _row(workload, site, Status.SKIPPED, text)
+            continue
         progress(workload)
         missing = [c for c in NEEDS if c not in site.backend.capabilities]
         free = memory()

@@ -13,7 +13,7 @@ from ..charts import Bar, Chart, Kind, draw_charts
 if TYPE_CHECKING:
     from .rows import PipelineRow
 
-__all__ = ["draw_timelines"]
+__all__ = ["chart_of", "draw_timelines"]
 
 #: Lanes from top to bottom: the report's field, and the stream's name.
 LANES: dict[Kind, str] = {
@@ -29,7 +29,7 @@ def draw_timelines(file: Path, report: dict[str, Any], rows: Sequence[PipelineRo
     Both charts of a pair share their axis: milliseconds since the first copy of the pass.
     """
     pairs = [
-        [_chart(row.name, mode.typical) for mode in (row.pipelined, row.synchronous)]
+        [chart_of(row.name, mode.typical) for mode in (row.pipelined, row.synchronous)]
         for row in rows
         if row.pipelined is not None and row.synchronous is not None
     ]
@@ -51,7 +51,8 @@ def _span(layer: LayerReport, kind: Kind) -> tuple[float, float] | None:
     return span
 
 
-def _chart(name: str, passed: PipelineReport) -> Chart:
+def chart_of(name: str, passed: PipelineReport) -> Chart:
+    """The streams of one pass."""
     lanes = tuple(LANES[k] for k in LANES if any(_span(x, k) for x in passed.layers))
     # A wait is on the compute stream's own lane: where it stands still.
     bars = (
