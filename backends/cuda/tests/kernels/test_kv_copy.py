@@ -220,13 +220,16 @@ def test_bases_off_by_the_same_bytes(library):
         assert torch.equal(raw[1], guard)
 
 
-def test_many_bases_come_from_a_table(library):
+@pytest.mark.parametrize("tabled", [True, False])
+def test_more_bases_than_arguments_hold(library, tabled):
+    """From a table in one launch, or without one in several."""
     move = Move(make("L | K B S H D", 3, layers=100), make("L | B K S H D", 3, layers=100))
     table = np.zeros(2 * 200, np.uint64)
     pairs = some_pairs(move, 8)
     expected = expect(move, pairs)
-    run(library, move, pairs, table=table.ctypes.data)
+    launches = run(library, move, pairs, table=table.ctypes.data if tabled else 0)
     compare(move, expected)
+    assert len(launches) == (1 if tabled else 2)
 
 
 @pytest.mark.parametrize("count", [1, 64, 65])

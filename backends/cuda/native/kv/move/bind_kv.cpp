@@ -145,14 +145,19 @@ py::list describe_launches(std::int64_t layers, const py::bytes& plan,
     planes.push_back(group_units(plane, group));
   }
   CopyForm form;
-  form.launches = plan_launches(copy_kinds(layers, planes, src, dst));
-  for (CopyLaunch& launch : form.launches) {
-    if (table == 0 && launch.inline_bases()) continue;
-    if (table == 0) throw std::invalid_argument("table: the bases do not fit the arguments");
-    std::memcpy(reinterpret_cast<void*>(table), launch.bases.data(),
-                launch.bases.size() * sizeof(BasePair));
-    set_table(&launch, table);
-    table += launch.bases.size() * sizeof(BasePair);
+  const std::vector<CopyKind> kinds = copy_kinds(layers, planes, src, dst);
+  for (CopyLaunch& launch : plan_launches(kinds)) {
+    if (table == 0 && !launch.inline_bases()) {
+      for (const CopyLaunch& part : split_bases(kinds, launch)) form.launches.push_back(part);
+      continue;
+    }
+    if (table != 0) {
+      const std::size_t bytes = launch.bases.size() * sizeof(BasePair);
+      std::memcpy(reinterpret_cast<void*>(table), launch.bases.data(), bytes);
+      set_table(&launch, table);
+      table += bytes;
+    }
+    form.launches.push_back(launch);
   }
   std::vector<std::int64_t> src_values, dst_values;
   CopyCall call;
