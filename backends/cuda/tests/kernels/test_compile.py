@@ -52,7 +52,8 @@ def test_every_file_for_every_chip(nvrtc, file, defines, chip):
     warnings = [line for line in compiled.log.splitlines() if re.search(r"\bwarning\b", line)]
     assert not [line for line in warnings if "spill" not in line.lower()], compiled.log
     name = Path(file).name
-    declared = set(re.findall(r"ACCEL_KERNEL(?:_BOUNDS\(.*?,.*?,)?\s*\(?(\w+),", _code(file)))
+    bounds = r"(?:_BOUNDS\(\s*[^,]+,[^,]+,|\()"
+    declared = set(re.findall(rf"^ACCEL_KERNEL{bounds}\s*(\w+),", _code(file), re.MULTILINE))
     resources = compiled.resources()
     assert resources
     assert declared <= set(resources), "a kernel that the compiler has not seen"

@@ -19,7 +19,7 @@ FILES = sorted(
     for path in HERE.glob("test_*.py")
     if path.name not in (Path(__file__).name, "test_compile.py", "test_hip_standin.py")
 )
-SAMPLE, SHIM_SAMPLE = 4, 30  # tests of a family, of the shim; all of them with ACCEL_SOAK=1
+SAMPLE, SHIM_SAMPLE = 2, 15  # tests of a family, of the shim; all of them with ACCEL_SOAK=1
 RUNTIMES = {"address,undefined": ["libasan.so", "libubsan.so"], "thread": ["libtsan.so"]}
 
 PLANTED = """
