@@ -14,6 +14,8 @@ Function find_function(const Device& device, ModuleHandle module, const char* na
   Current current(device);
   Function function = nullptr;
   ACCEL_CUDA_CALL(module_function, &function, module, name);
+  // Else the driver loads it at the first launch, which then waits for whatever is running.
+  if (driver().function_load != nullptr) ACCEL_CUDA_CALL(function_load, function);
   if (dynamic_shared > 48u << 10 && driver().function_set_attribute != nullptr) {
     ACCEL_CUDA_CALL(function_set_attribute, function, kFunctionMaxDynamicShared,
                     static_cast<int>(dynamic_shared));

@@ -113,6 +113,7 @@ namespace accel_cuda {
   X(ipc_open_event, (EventHandle*, IpcEventHandle), "cuIpcOpenEventHandle",                        \
     "hipIpcOpenEventHandle")                                                                       \
   X(function_set_attribute, (Function, int, int), "cuFuncSetAttribute", nullptr)                   \
+  X(function_load, (Function), "cuFuncLoad", nullptr)                                              \
   X(occupancy_blocks, (int*, Function, int, std::size_t),                                          \
     "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                                 \
     "hipModuleOccupancyMaxActiveBlocksPerMultiprocessor")                                          \
