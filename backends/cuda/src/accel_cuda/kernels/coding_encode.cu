@@ -289,7 +289,7 @@ ACCEL_KERNEL_BOUNDS(256, 4, coding_assemble, coding_encode_args, args) {
   ACCEL_SHARED accel_u32 partial[32];
   ACCEL_SHARED accel_u32 word;
   coding_state* const state = coding_state_of(args.state);
-  const accel_u64 key = coding_first_finding(args.state);
+  const accel_u64 key = ~state->finding; /* nobody reports any more */
   const accel_u64 index = accel_block_x();
   if (key == CODING_NO_FINDING && index < args.count) {
     const accel_u32* const sizes = accel_pointer<const accel_u32>(args.sizes);
