@@ -54,7 +54,8 @@ class Coder:
 
     def __init__(self, shim):
         self.libraries = {
-            name: shim(f"coding_{name}.cu") for name in ("model", "encode", "assemble", "verify", "decode")
+            name: shim(f"coding_{name}.cu")
+            for name in ("model", "encode", "assemble", "verify", "decode")
         }
 
     def launch(self, name, kernel, args, grid, block, shared=0):

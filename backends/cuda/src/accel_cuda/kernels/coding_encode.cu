@@ -1,4 +1,5 @@
-/* Encoding: every stream into memory of its own, a block each. coding_assemble.cu puts them together. */
+/* Encoding: every stream into memory of its own, a block each. coding_assemble.cu puts them
+ * together. */
 #include "coding_tables.h"
 
 enum { CODING_TOKENS_AHEAD = 8 };
