@@ -40,7 +40,7 @@ ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table&
 }
 
 template <unsigned Table>
-ACCEL_DEVICE void coding_decode_row(coding_decoder& d, const coding_table& table, accel_u8* to,
+ACCEL_DEVICE void coding_decode_row(coding_decoder& d, const coding_table& table, accel_u64 to,
                                     accel_i64 stride, accel_u64 tokens, bool active) {
   const accel_u32 below = accel_lanes_below();
   for (; tokens >= CODING_STEPS; tokens -= CODING_STEPS) {
@@ -48,16 +48,16 @@ ACCEL_DEVICE void coding_decode_row(coding_decoder& d, const coding_table& table
     ACCEL_UNROLL
     for (accel_u32 k = 0; k < CODING_STEPS; ++k) {
       const accel_u32 symbol = coding_decode_step<Table>(d, table, below);
-      if (active) *to = (accel_u8)symbol;
-      to += stride;
+      coding_store_byte_if(active, to, symbol);
+      to += (accel_u64)stride;
     }
   }
   coding_refill(d.words);
   ACCEL_NO_UNROLL
   for (; tokens != 0; --tokens) {
     const accel_u32 symbol = coding_decode_step<Table>(d, table, below);
-    if (active) *to = (accel_u8)symbol;
-    to += stride;
+    coding_store_byte_if(active, to, symbol);
+    to += (accel_u64)stride;
   }
 }
 
@@ -130,10 +130,10 @@ ACCEL_DEVICE void coding_decode_streams(const coding_decode_args& args, const co
       if (group == 0) {
         if (r == 0) sound = !accel_any(accel_codec_is_low(d.x));
         const accel_u64 channel = (place.row + r) * ACCEL_CODEC_LANES + accel_lane();
-        accel_u8* const to = accel_pointer<accel_u8>(
+        const accel_u64 to =
             args.out.data + (accel_u64)((accel_i64)place.layer * args.out.layer_stride +
                                         (accel_i64)place.token * args.out.token_stride +
-                                        (accel_i64)channel));
+                                        (accel_i64)channel);
         if (sound) {
           coding_decode_row<Table>(d, table, to, args.out.token_stride, place.tokens,
                                   channel < args.channels);

@@ -19,18 +19,6 @@ ACCEL_DEVICE accel_u32 coding_reciprocal_bits(accel_u32 f) {
   return r.bits;
 }
 
-/* Writes where `wanted`: on CUDA without a branch, at which a group would come apart. */
-ACCEL_DEVICE void coding_store_if(bool wanted, accel_u64 to, accel_u32 word) {
-#if defined(__CUDA_ARCH__)
-  asm volatile(
-      "{ .reg .pred p; setp.ne.u32 p, %2, 0; @p st.global.u16 [%0], %1; }" ::"l"(to),
-      "h"((accel_u16)word), "r"((accel_u32)wanted)
-      : "memory");
-#else
-  if (wanted) *accel_pointer<accel_u16>(to) = (accel_u16)word;
-#endif
-}
-
 /* A symbol's start and frequency, and what divides by the latter. */
 struct coding_divisor {
   accel_u32 pair;          /* start | frequency << 16 */
@@ -76,7 +64,7 @@ ACCEL_DEVICE coding_given coding_encode_step(accel_u32& state, const coding_divi
 template <bool Dry>
 ACCEL_DEVICE void coding_give(coding_encoder& e, const coding_given& g) {
   const accel_u32 place = e.given + accel_popc(g.all >> accel_lane());
-  if (!Dry) coding_store_if(g.full, e.end + (accel_u64)((accel_i64)(accel_i32)place * -2), g.word);
+  if (!Dry) coding_store_word_if(g.full, e.end + (accel_u64)((accel_i64)(accel_i32)place * -2), g.word);
   e.given += accel_popc(g.all);
 }
 
