@@ -17,7 +17,7 @@ static_assert(CODING_WIDE_BUCKETS << CODING_WIDE_SHIFT == ACCEL_CODEC_SCALE, "al
 struct coding_table {
   const accel_u32* pairs;
   accel_u32x2* wide;
-  accel_u8* first;
+  accel_u8* first; /* or, with wide buckets, the first of their two symbols */
   accel_u32 bins;
 };
 
@@ -56,8 +56,9 @@ ACCEL_DEVICE void coding_build_first(const coding_table& table, accel_u32 begin,
   }
 }
 
-/* The symbol in the middle of a bucket, with that neighbour which has more of the bucket. */
-ACCEL_DEVICE void coding_build_wide(const coding_table& table, accel_u32 begin, accel_u32 end) {
+/* Chooses the symbols of wide buckets: the one in the middle, with that neighbour which has more of
+ * the bucket. Much work, which can be done while the buckets are in use. */
+ACCEL_DEVICE void coding_choose(const coding_table& table, accel_u32 begin, accel_u32 end) {
   enum { kTogether = 4 };
   const accel_u32* const mine = table.pairs + accel_lane();
   for (accel_u32 b = begin; b < end; b += kTogether) {
@@ -76,9 +77,25 @@ ACCEL_DEVICE void coding_build_wide(const coding_table& table, accel_u32 begin, 
       const accel_u32 start = here & 0xFFFF, stop = start + (here >> 16);
       const accel_u32 below = start > from ? accel_min(start - from, before >> 16) : 0;
       const accel_u32 above = stop < to ? accel_min(to - stop, after >> 16) : 0;
-      const bool down = below > above && symbol != 0;
-      const accel_u32 one = down ? before : here, two = down ? here : after;
-      table.wide[(b + i) * 32 + accel_lane()] = {one, two >> 16 | (down ? lower : symbol) << 16};
+      if (b + i < end) {
+        const accel_u32 chosen = below > above ? lower : symbol;
+        table.first[(b + i) * 32 + accel_lane()] = (accel_u8)chosen;
+      }
+    }
+  }
+}
+
+/* Fills in wide buckets with the symbols that were chosen. */
+ACCEL_DEVICE void coding_build_wide(const coding_table& table, accel_u32 begin, accel_u32 end) {
+  enum { kTogether = 8 };
+  const accel_u32* const mine = table.pairs + accel_lane();
+  for (accel_u32 b = begin; b < end; b += kTogether) {
+    ACCEL_UNROLL
+    for (accel_u32 i = 0; i < kTogether; ++i) {
+      const accel_u32 at = (b + i) * 32 + accel_lane(), chosen = table.first[at];
+      const accel_u32 one = mine[chosen * CODING_PITCH];
+      const accel_u32 two = mine[(chosen + 1) * CODING_PITCH];
+      table.wide[at] = {one, two >> 16 | chosen << 16};
     }
   }
 }

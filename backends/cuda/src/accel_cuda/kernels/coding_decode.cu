@@ -74,21 +74,25 @@ ACCEL_DEVICE accel_u32 coding_check_end(const coding_decoder& d, accel_u64 words
   return 0;
 }
 
-/* Group 0 decodes, all build buckets; if there is room for two, the others build the next row's pairs
- * meanwhile. Shared memory: the ring, the buckets, the pairs. */
+/* Group 0 decodes. If there is room for three sets of pairs, the others meanwhile choose the next
+ * row's symbols and build the pairs of the row after it; else all build before each row. Shared
+ * memory: the ring, the buckets, the pairs. */
 template <unsigned Table>
 ACCEL_DEVICE void coding_decode_streams(const coding_decode_args& args, const coding_container& c,
                                         accel_u32* shared) {
-  const accel_u32 size = CODING_PAIRS_WORDS(args.bins);
-  accel_u32* const buckets = shared + CODING_RING_WORDS / 2;
-  constexpr accel_u32 kBuckets = Table == CODING_TABLE_WIDE    ? CODING_WIDE_BUCKETS
+  constexpr bool kWide = Table == CODING_TABLE_WIDE;
+  constexpr accel_u32 kBuckets = kWide                         ? CODING_WIDE_BUCKETS
                                  : Table == CODING_TABLE_FIRST ? CODING_FIRST_BUCKETS
                                                                : 0;
-  accel_u32* const pairs = buckets + kBuckets * (Table == CODING_TABLE_WIDE ? 64 : 8);
+  const accel_u32 size = CODING_PAIRS_WORDS(args.bins);
+  accel_u32* const buckets = shared + CODING_RING_WORDS / 2;
+  accel_u32* const first = buckets + (kWide ? kBuckets * 64 : 0);
+  accel_u32* const pairs = first + kBuckets * 8;
   coding_table table;
   table.wide = reinterpret_cast<accel_u32x2*>(buckets);
-  table.first = reinterpret_cast<accel_u8*>(buckets);
+  table.first = reinterpret_cast<accel_u8*>(first);
   table.bins = args.bins;
+  const bool ahead = kWide && args.ahead != 0;
   const accel_u32 group = coding_group(), groups = accel_threads() / 32;
   coding_decoder d;
   d.words.ring = reinterpret_cast<accel_u16*>(shared);
@@ -101,7 +105,7 @@ ACCEL_DEVICE void coding_decode_streams(const coding_decode_args& args, const co
     const accel_u64 begin = coding_uniform(entry.begin), end = coding_uniform(entry.end);
     const accel_u64 states = c.payload + begin * 4, from = states + place.lanes * 4;
     const accel_u64 words = (end - begin - place.lanes) * 2;
-    const auto pairs_of = [&](accel_u64 r) { return pairs + (args.twice ? (r & 1) * size : 0); };
+    const auto pairs_of = [&](accel_u64 r) { return pairs + (ahead ? (accel_u32)(r % 3) * size : 0); };
     const auto build = [&](accel_u64 r, accel_u32 thread, accel_u32 threads) {
       const coding_row row =
           coding_row_at(args.model, args.bins, args.channels, place.layer, place.row + r);
@@ -115,18 +119,18 @@ ACCEL_DEVICE void coding_decode_streams(const coding_decode_args& args, const co
     }
     bool sound = true;
     for (accel_u64 r = 0; r < place.rows; ++r) {
-      if (!args.twice || r == 0) build(r, accel_thread(), accel_threads());
+      if (!ahead || r == 0) build(r, accel_thread(), accel_threads());
+      if (ahead && r == 0 && place.rows > 1) build(1, accel_thread(), accel_threads());
       accel_sync_threads();
       table.pairs = pairs_of(r);
-      if (Table != CODING_TABLE_NONE) {
-        const accel_u32 first = kBuckets * group / groups, last = kBuckets * (group + 1) / groups;
-        if (Table == CODING_TABLE_WIDE) {
-          coding_build_wide(table, first, last);
-        } else {
-          coding_build_first(table, first, last);
-        }
+      const accel_u32 begin_at = kBuckets * group / groups, end_at = kBuckets * (group + 1) / groups;
+      if (Table == CODING_TABLE_FIRST) coding_build_first(table, begin_at, end_at);
+      if (kWide && (!ahead || r == 0)) {
+        coding_choose(table, begin_at, end_at);
         accel_sync_threads();
       }
+      if (kWide) coding_build_wide(table, begin_at, end_at);
+      if (Table != CODING_TABLE_NONE) accel_sync_threads();
       if (group == 0) {
         if (r == 0) sound = !accel_any(accel_codec_is_low(d.x));
         const accel_u64 channel = (place.row + r) * ACCEL_CODEC_LANES + accel_lane();
@@ -138,8 +142,12 @@ ACCEL_DEVICE void coding_decode_streams(const coding_decode_args& args, const co
           coding_decode_row<Table>(d, table, to, args.out.token_stride, place.tokens,
                                   channel < args.channels);
         }
-      } else if (args.twice && r + 1 < place.rows) {
-        build(r + 1, accel_thread() - 32, accel_threads() - 32);
+      } else if (ahead && r + 1 < place.rows) {
+        table.pairs = pairs_of(r + 1);
+        const accel_u32 helpers = groups - 1, helper = group - 1;
+        coding_choose(table, kBuckets / 4 * helper / helpers * 4,
+                      kBuckets / 4 * (helper + 1) / helpers * 4);
+        if (r + 2 < place.rows) build(r + 2, accel_thread() - 32, accel_threads() - 32);
       }
       accel_sync_threads();
     }
