@@ -7,7 +7,6 @@ the stream's next synchronisation. ``encode`` waits.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,11 +30,11 @@ class CudaKVCoding(Coding):
     """A warp a stream; models, checks and the container are made on the device too."""
 
     coding_devices = ("cuda",)
-    _device: torch.device  #: with its index; set by the class of all KV kernels
+    _device: torch.device  #: set by the class that comes after this one
 
-    @cached_property
-    def native_coding(self) -> Any:
-        """The kernels of the device, loaded on first use."""
+    def __init__(self, *args: Any) -> None:
+        """Loads the kernels: later, while a stream is held up, the driver might wait for it."""
+        super().__init__(*args)
         index = self._device.index or 0
         shared = _native.coding.shared_bytes()
         handles = {
@@ -47,7 +46,7 @@ class CudaKVCoding(Coding):
             )
             for name in _NAMES
         }
-        return _native.coding.Coder(index, handles)
+        self.native_coding = _native.coding.Coder(index, handles)
 
     def _allocating(self, stream: Stream | None) -> AbstractContextManager[object]:
         # The allocator hands memory out in the order of the current stream.

@@ -92,7 +92,9 @@ std::size_t encode_bound(const Extents& e) {
 }
 
 Coder::Coder(const Device& device_, const Kernels& kernels)
-    : device(device_), kernels_(kernels), states_(device_), results_(device_) {}
+    : device(device_), kernels_(kernels), states_(device_), results_(device_) {
+  results_.give(results_.take());  // memory is taken now: later, that might wait for a stream
+}
 
 unsigned Coder::blocks(std::uint64_t wanted, unsigned per_multiprocessor) const {
   const auto most = static_cast<std::uint64_t>(device.properties().multiprocessors) *
