@@ -23,7 +23,7 @@ constexpr unsigned kCoderThreads = 128;
 
 // With few bins the next row's pairs are built while one is coded; with many, two sets of them would
 // leave no room for other streams on the multiprocessor.
-bool builds_ahead(std::uint32_t bins) { return bins <= 64; }
+bool builds_ahead(std::uint32_t bins) { return bins <= 128; }
 
 // The same of decoding, which wants more of it.
 bool decodes_ahead(std::uint32_t bins) { return bins <= 32; }
