@@ -7,7 +7,6 @@ the stream's next synchronisation. ``encode`` waits.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,33 +23,30 @@ __all__ = ["CODING", "CudaKVCoding"]
 
 CODING = {Capability.KV_ENTROPY: Level.NATIVE}
 
-_FILES = {
-    "model": "coding_model.cu",
-    "encode": "coding_encode.cu",
-    "assemble": "coding_encode.cu",
-    "verify": "coding_verify.cu",
-    "decode": "coding_decode.cu",
-}
+_NAMES = ("model", "encode", "assemble", "verify", "decode")
 
 
 class CudaKVCoding(Coding):
     """A warp a stream; models, checks and the container are made on the device too."""
 
     coding_devices = ("cuda",)
-    _device: torch.device  #: with its index; set by the class of all KV kernels
+    _device: torch.device  #: set by the class that comes after this one
 
-    @cached_property
-    def native_coding(self) -> Any:
-        """The kernels of the device, loaded on first use."""
+    def __init__(self, *args: Any) -> None:
+        """Loads the kernels: later, while a stream is held up, the driver might wait for it."""
+        super().__init__(*args)
         index = self._device.index or 0
         shared = _native.coding.shared_bytes()
         handles = {
             name: kernels.function(
-                index, file, f"coding_{name}", dynamic_shared=shared.get(f"coding_{name}", 0)
+                index,
+                f"coding_{name}.cu",
+                f"coding_{name}",
+                dynamic_shared=shared.get(f"coding_{name}", 0),
             )
-            for name, file in _FILES.items()
+            for name in _NAMES
         }
-        return _native.coding.Coder(index, handles)
+        self.native_coding = _native.coding.Coder(index, handles)
 
     def _allocating(self, stream: Stream | None) -> AbstractContextManager[object]:
         # The allocator hands memory out in the order of the current stream.

@@ -40,7 +40,7 @@ class DecodeArgs(ctypes.Structure):
                 *((name, c_uint64) for name in
                   ("layers", "tokens", "channels", "data", "bytes", "model", "state", "fault")),
                 *((name, c_uint32) for name in
-                  ("bins", "twice", "table", "padding"))]  # fmt: skip
+                  ("bins", "ahead", "table", "padding"))]  # fmt: skip
 
 
 def split_args(shape: tuple[int, int, int]) -> SplitArgs:
@@ -70,9 +70,11 @@ def encode_shared(bins: int, twice: bool) -> int:
     return pairs_words(bins) * 4 * (2 if twice else 1)
 
 
-def decode_shared(bins: int, twice: bool, table: int) -> int:
+def decode_shared(bins: int, ahead: bool, table: int) -> int:
     """The same of coding_decode: the ring, the buckets of a table, the pairs."""
-    return 2048 + (0, 512 * 32, 128 * 32 * 8)[table] + encode_shared(bins, twice)
+    return (
+        2048 + (0, 512 * 32, 128 * 32 * 9)[table] + encode_shared(bins, False) * (3 if ahead else 1)
+    )
 
 
 def model_shared(bins: int) -> int:

@@ -149,9 +149,10 @@ void bind_coding(py::module_& module) {
       [] {
         py::dict most;
         most["coding_model"] = coding::model_shared(256);
-        most["coding_encode"] = std::max(coding::encode_shared(64), coding::encode_shared(256));
+        most["coding_encode"] = std::max(coding::encode_shared(128), coding::encode_shared(256));
         most["coding_decode"] =
-            std::max(coding::decode_shared(64, 1 << 20), coding::decode_shared(256, 1 << 20));
+            std::max({coding::decode_shared(32, 1 << 20), coding::decode_shared(64, 1 << 20),
+                      coding::decode_shared(256, 1 << 20)});
         return most;
       },
       "The most shared memory that launches of a kernel ask for.");

@@ -23,7 +23,10 @@ constexpr unsigned kCoderThreads = 128;
 
 // With few bins the next row's pairs are built while one is coded; with many, two sets of them would
 // leave no room for other streams on the multiprocessor.
-bool builds_ahead(std::uint32_t bins) { return bins <= 64; }
+bool builds_ahead(std::uint32_t bins) { return bins <= 128; }
+
+// The same of decoding, which wants more of it.
+bool decodes_ahead(std::uint32_t bins) { return bins <= 32; }
 
 // Rows of few tokens are over before a table would pay.
 std::uint32_t table_for(std::uint32_t bins, std::uint64_t tokens) {
@@ -72,10 +75,10 @@ std::size_t encode_shared(std::uint32_t bins) {
 std::size_t decode_shared(std::uint32_t bins, std::uint64_t tokens) {
   constexpr std::size_t kRingBytes = 2048;
   const std::uint32_t table = table_for(bins, tokens);
-  const std::size_t buckets = table == CODING_TABLE_WIDE    ? CODING_WIDE_BUCKETS * 32 * 8
+  const std::size_t buckets = table == CODING_TABLE_WIDE    ? CODING_WIDE_BUCKETS * 32 * 9
                               : table == CODING_TABLE_FIRST ? CODING_FIRST_BUCKETS * 32
                                                             : 0;
-  return kRingBytes + buckets + encode_shared(bins);
+  return kRingBytes + buckets + pairs_bytes(bins) * (decodes_ahead(bins) ? 3 : 1);
 }
 
 std::size_t encode_bound(const Extents& e) {
@@ -89,7 +92,9 @@ std::size_t encode_bound(const Extents& e) {
 }
 
 Coder::Coder(const Device& device_, const Kernels& kernels)
-    : device(device_), kernels_(kernels), states_(device_), results_(device_) {}
+    : device(device_), kernels_(kernels), states_(device_), results_(device_) {
+  results_.give(results_.take());  // memory is taken now: later, that might wait for a stream
+}
 
 unsigned Coder::blocks(std::uint64_t wanted, unsigned per_multiprocessor) const {
   const auto most = static_cast<std::uint64_t>(device.properties().multiprocessors) *
@@ -141,7 +146,7 @@ void Coder::decode(std::uint64_t data, std::uint64_t bytes, std::uint64_t model,
   args.model = model;
   args.fault = runtime.state(stream).fault_address();
   args.bins = bins;
-  args.twice = builds_ahead(bins);
+  args.ahead = decodes_ahead(bins);
   args.table = table_for(bins, extents.tokens);
   const bool capturing = is_capturing(stream);
   Submission submission(runtime);

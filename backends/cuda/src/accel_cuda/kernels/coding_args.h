@@ -80,7 +80,7 @@ typedef struct coding_decode_args {
   accel_codec_u64 state; /* coding_state */
   accel_codec_u64 fault; /* AccelFaultRecord */
   accel_codec_u32 bins;
-  accel_codec_u32 twice;   /* as above, of the pairs */
+  accel_codec_u32 ahead;   /* shared memory for three rows' pairs */
   accel_codec_u32 table;   /* how symbols are found: CODING_TABLE_... */
   accel_codec_u32 padding;
 } coding_decode_args;

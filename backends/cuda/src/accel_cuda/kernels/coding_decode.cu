@@ -1,223 +1,12 @@
 /* Decoding what coding_verify found sound: a block a stream. */
+#include "coding_buckets.h"
 #include "coding_container.h"
-#include "coding_tables.h"
-
-/* --- where symbols are looked for -----------------------------------------------------------------
- * A wide bucket holds start | frequency << 16 of one symbol, then frequency | symbol << 16, where the
- * frequency is that of the next symbol. Lanes lie side by side. */
-
-enum : accel_u32 {
-  CODING_FIRST_SHIFT = 5, /* slots of a bucket: 1 << this */
-  CODING_WIDE_SHIFT = 7
-};
-static_assert(CODING_FIRST_BUCKETS << CODING_FIRST_SHIFT == ACCEL_CODEC_SCALE, "all slots");
-static_assert(CODING_WIDE_BUCKETS << CODING_WIDE_SHIFT == ACCEL_CODEC_SCALE, "all slots");
-
-struct coding_table {
-  const accel_u32* pairs;
-  accel_u32x2* wide;
-  accel_u8* first;
-  accel_u32 bins;
-};
-
-/* Of this lane: the last symbol that starts at or below `slot`, which is one of [low, high). */
-ACCEL_DEVICE accel_u32 coding_search(const accel_u32* mine, accel_u32 slot, accel_u32 low,
-                                     accel_u32 high) {
-  while (high - low > 1) {
-    const accel_u32 middle = (low + high) / 2;
-    const bool upper = (mine[middle * CODING_PITCH] & 0xFFFF) <= slot;
-    low = upper ? middle : low;
-    high = upper ? high : middle;
-  }
-  return low;
-}
-
-/* Fills in the buckets from `begin` to `end` of this lane, from its pairs. */
-ACCEL_DEVICE void coding_build_first(const coding_table& table, accel_u32 begin, accel_u32 end) {
-  constexpr accel_u32 kShift = CODING_FIRST_SHIFT;
-  const accel_u32* const mine = table.pairs + accel_lane();
-  accel_u32 symbol = coding_search(mine, begin << kShift, 0, table.bins);
-  const auto start_of = [&](accel_u32 s) {
-    return s < table.bins ? mine[s * CODING_PITCH] & 0xFFFF : 0xFFFFFFFFu;
-  };
-  accel_u32 next = start_of(symbol + 1);
-  for (accel_u32 b = begin; b < end; ++b) {
-    while (next <= b << kShift) next = start_of(++symbol + 1);
-    table.first[b * 32 + accel_lane()] = (accel_u8)symbol;
-  }
-}
-
-ACCEL_DEVICE void coding_build_wide(const coding_table& table, accel_u32 begin, accel_u32 end) {
-  constexpr accel_u32 kShift = CODING_WIDE_SHIFT;
-  const accel_u32* const mine = table.pairs + accel_lane();
-  accel_u32 symbol = coding_search(mine, begin << kShift, 0, table.bins);
-  accel_u32 here = mine[symbol * CODING_PITCH];
-  accel_u32 stop = (here & 0xFFFF) + (here >> 16);
-  for (accel_u32 b = begin; b < end; ++b) {
-    const accel_u32 from = b << kShift, to = from + (1u << kShift);
-    while (stop <= from && symbol + 1 < table.bins) {
-      here = mine[++symbol * CODING_PITCH];
-      stop = (here & 0xFFFF) + (here >> 16);
-    }
-    accel_u32 one = here, two = mine[(symbol + 1) * CODING_PITCH], chosen = symbol;
-    accel_u32 covered = accel_min(stop, to) - from, best = covered;
-    while (stop < to && symbol + 1 < table.bins) {
-      const accel_u32 before = here, begun = stop;
-      here = mine[++symbol * CODING_PITCH];
-      stop = (here & 0xFFFF) + (here >> 16);
-      const accel_u32 more = accel_min(stop, to) - begun;
-      if (covered + more > best) {
-        best = covered + more;
-        one = before;
-        two = here;
-        chosen = symbol - 1;
-      }
-      covered = more;
-    }
-    table.wide[b * 32 + accel_lane()] = {one, two >> 16 | chosen << 16};
-  }
-}
-
-/* --- words ----------------------------------------------------------------------------------------
- * A ring in shared memory holds 1024 words in 4 segments; each lane brings 16 bytes of a segment. A
- * segment waits in registers before it goes into the ring. */
-
-enum { CODING_RING_WORDS = 1024, CODING_SEGMENT_WORDS = 256, CODING_STEPS = 8 };
-
-struct coding_words {
-  accel_u16* ring;
-  accel_u64 base;        /* address of word 0, aligned to 16 bytes unless words are at odd ones */
-  accel_u64 begin, end;  /* what may be read */
-  accel_u32 at;          /* the next word */
-  accel_u32 filled;      /* words that are in the ring, or were */
-  accel_u32x4 pending;   /* this lane's part of the next segment */
-};
-
-ACCEL_DEVICE void coding_fetch(coding_words& w) {
-  const accel_u64 from = w.base + ((accel_u64)w.filled + accel_lane() * 8) * 2;
-  if (from >= w.begin && from + 16 <= w.end && (from & 15) == 0) {
-    w.pending = accel_load(accel_pointer<const accel_u32x4>(from));
-    return;
-  }
-  accel_u32 v[4];
-  for (accel_u32 i = 0; i < 4; ++i) {
-    v[i] = 0;
-    for (accel_u32 k = 0; k < 4; ++k) {
-      const accel_u64 a = from + i * 4 + k;
-      if (a >= w.begin && a < w.end) v[i] |= (accel_u32)*accel_pointer<const accel_u8>(a) << 8 * k;
-    }
-  }
-  w.pending = {v[0], v[1], v[2], v[3]};
-}
-
-/* Makes sure of words for CODING_STEPS steps; past the end they are zeros. */
-ACCEL_DEVICE void coding_refill(coding_words& w) {
-  if ((accel_i32)(w.filled - w.at) >= 2 * CODING_SEGMENT_WORDS) return;
-  accel_u32x4* const ring = reinterpret_cast<accel_u32x4*>(w.ring);
-  accel_sync_group();
-  ring[(w.filled % CODING_RING_WORDS) / 8 + accel_lane()] = w.pending;
-  accel_sync_group();
-  w.filled += CODING_SEGMENT_WORDS;
-  coding_fetch(w);
-}
-
-/* The words of a stream from address `from` on. */
-ACCEL_DEVICE void coding_begin_words(coding_words& w, accel_u64 from) {
-  w.base = (from & ~15ull) | (from & 1);
-  w.at = (accel_u32)((from - w.base) / 2);
-  w.filled = 0;
-  coding_fetch(w);
-  coding_refill(w);
-  coding_refill(w);
-}
-
-/* --- steps --------------------------------------------------------------------------------------- */
+#include "coding_words.h"
 
 struct coding_decoder {
   accel_u32 x;
   coding_words words;
 };
-
-/* A symbol, where its slots begin and how many they are. */
-struct coding_found {
-  accel_u32 symbol, offset, frequency; /* offset: of the slot; beyond frequency: not found */
-};
-
-/* Of the two symbols that are likeliest. */
-template <unsigned Table>
-ACCEL_DEVICE coding_found coding_look_up(const coding_table& table, accel_u32 slot) {
-  const accel_u32 lane = accel_lane();
-  coding_found f;
-  accel_u32 one, two;
-  if (Table == CODING_TABLE_WIDE) {
-    /* From one bucket to the next it is 256 bytes: twice its slots. */
-    static_assert(32 * sizeof(accel_u32x2) == 2 << CODING_WIDE_SHIFT, "");
-    const accel_u8* const mine = reinterpret_cast<const accel_u8*>(table.wide + lane);
-    const accel_u32 at = (slot & ~((1u << CODING_WIDE_SHIFT) - 1)) * 2;
-    const accel_u32x2 both = *reinterpret_cast<const accel_u32x2*>(mine + at);
-    f.symbol = both.y >> 16;
-    one = both.x;
-    two = both.y & 0xFFFF;
-  } else {
-    const accel_u32* const mine = table.pairs + lane;
-    f.symbol = table.first[(slot & ~((1u << CODING_FIRST_SHIFT) - 1)) + lane];
-    one = mine[f.symbol * CODING_PITCH];
-    two = mine[(f.symbol + 1) * CODING_PITCH] >> 16;
-  }
-  f.offset = slot - (one & 0xFFFF);
-  f.frequency = one >> 16;
-  if (f.offset >= f.frequency) {
-    f.offset -= f.frequency;
-    f.frequency = two;
-    ++f.symbol;
-  }
-  return f;
-}
-
-/* The same for any slot, in the lanes that are `far` off. All lanes go the same way, so that the
- * group does not come apart; and no further than there are bins, whatever the model has become. */
-ACCEL_DEVICE coding_found coding_look_further(const coding_table& table, accel_u32 slot,
-                                              coding_found f, bool far) {
-  const accel_u32* const mine = table.pairs + accel_lane();
-  ACCEL_NO_UNROLL
-  for (accel_u32 steps = 0; accel_any(far) && steps < table.bins; ++steps) {
-    const accel_u32 here = mine[f.symbol * CODING_PITCH];
-    const accel_u32 start = here & 0xFFFF, offset = slot - start;
-    const bool up = far && slot >= start && offset >= here >> 16 && f.symbol + 1 < table.bins;
-    const bool down = far && slot < start && f.symbol > 0;
-    f.offset = far ? offset : f.offset;
-    f.frequency = far ? here >> 16 : f.frequency;
-    f.symbol = f.symbol + (up ? 1 : 0) - (down ? 1 : 0);
-    far = up || down;
-  }
-  return f;
-}
-
-/* The same by halves, among the symbols [low, high). */
-ACCEL_DEVICE coding_found coding_halve(const coding_table& table, accel_u32 slot, accel_u32 low,
-                                       accel_u32 high) {
-  const accel_u32* const mine = table.pairs + accel_lane();
-  while (accel_any(low + 1 < high)) {
-    const bool more = low + 1 < high;
-    const accel_u32 middle = more ? (low + high) / 2 : low;
-    const bool upper = (mine[middle * CODING_PITCH] & 0xFFFF) <= slot;
-    low = upper ? middle : low;
-    high = upper ? high : middle;
-  }
-  const accel_u32 here = mine[low * CODING_PITCH];
-  return {low, slot - (here & 0xFFFF), here >> 16};
-}
-
-/* Among those of the slot's bucket; in lanes that are not `far`, the symbol that was found. */
-ACCEL_DEVICE coding_found coding_halve_bucket(const coding_table& table, accel_u32 slot,
-                                              const coding_found& f, bool far) {
-  const accel_u32 bucket = slot >> CODING_FIRST_SHIFT;
-  const accel_u32 next = accel_min(bucket + 1, (accel_u32)CODING_FIRST_BUCKETS - 1);
-  const accel_u32 after = table.first[next * 32 + accel_lane()] + 1u;
-  const accel_u32 end = next == bucket ? table.bins : after;
-  const accel_u32 low = far ? accel_min(f.symbol, table.bins - 1) : f.symbol;
-  return coding_halve(table, slot, low, far ? end : low + 1);
-}
 
 /* One symbol of each lane. */
 template <unsigned Table>
@@ -225,12 +14,13 @@ ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table&
                                           accel_u32 below) {
   const accel_u32 slot = accel_codec_slot(d.x), q = d.x >> ACCEL_CODEC_SCALE_BITS;
   coding_found f;
+  accel_u32 x;
   if (Table == CODING_TABLE_NONE) {
     f = coding_halve(table, slot, 0, table.bins);
+    x = f.frequency * q + f.offset;
   } else {
-    f = coding_look_up<Table>(table, slot);
+    f = coding_look_up<Table>(table, slot, q, &x);
   }
-  accel_u32 x = f.frequency * q + f.offset;
   accel_u32 lows = accel_ballot(accel_codec_is_low(x) != 0);
   if (Table != CODING_TABLE_NONE) {
     const bool far = f.offset >= f.frequency;
@@ -241,14 +31,16 @@ ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table&
       lows = accel_ballot(accel_codec_is_low(x) != 0);
     }
   }
-  const accel_u32 word = d.words.ring[(d.words.at + accel_popc(lows & below)) % CODING_RING_WORDS];
+  const accel_u32 place = (d.words.at * 2 + accel_popc(lows & below) * 2) % (CODING_RING_WORDS * 2);
+  const accel_u32 word = *reinterpret_cast<const accel_u16*>(
+      reinterpret_cast<const accel_u8*>(d.words.ring) + place);
   d.x = accel_codec_is_low(x) ? x << 16 | word : x;
   d.words.at += accel_popc(lows);
   return f.symbol;
 }
 
 template <unsigned Table>
-ACCEL_DEVICE void coding_decode_row(coding_decoder& d, const coding_table& table, accel_u8* to,
+ACCEL_DEVICE void coding_decode_row(coding_decoder& d, const coding_table& table, accel_u64 to,
                                     accel_i64 stride, accel_u64 tokens, bool active) {
   const accel_u32 below = accel_lanes_below();
   for (; tokens >= CODING_STEPS; tokens -= CODING_STEPS) {
@@ -256,16 +48,16 @@ ACCEL_DEVICE void coding_decode_row(coding_decoder& d, const coding_table& table
     ACCEL_UNROLL
     for (accel_u32 k = 0; k < CODING_STEPS; ++k) {
       const accel_u32 symbol = coding_decode_step<Table>(d, table, below);
-      if (active) *to = (accel_u8)symbol;
-      to += stride;
+      coding_store_byte_if(active, to, symbol);
+      to += (accel_u64)stride;
     }
   }
   coding_refill(d.words);
   ACCEL_NO_UNROLL
   for (; tokens != 0; --tokens) {
     const accel_u32 symbol = coding_decode_step<Table>(d, table, below);
-    if (active) *to = (accel_u8)symbol;
-    to += stride;
+    coding_store_byte_if(active, to, symbol);
+    to += (accel_u64)stride;
   }
 }
 
@@ -282,21 +74,25 @@ ACCEL_DEVICE accel_u32 coding_check_end(const coding_decoder& d, accel_u64 words
   return 0;
 }
 
-/* Group 0 decodes, all build buckets; if there is room for two, the others build the next row's pairs
- * meanwhile. Shared memory: the ring, the buckets, the pairs. */
+/* Group 0 decodes. If there is room for three sets of pairs, the others meanwhile choose the next
+ * row's symbols and build the pairs of the row after it; else all build before each row. Shared
+ * memory: the ring, the buckets, the pairs. */
 template <unsigned Table>
 ACCEL_DEVICE void coding_decode_streams(const coding_decode_args& args, const coding_container& c,
                                         accel_u32* shared) {
-  const accel_u32 size = CODING_PAIRS_WORDS(args.bins);
-  accel_u32* const buckets = shared + CODING_RING_WORDS / 2;
-  constexpr accel_u32 kBuckets = Table == CODING_TABLE_WIDE    ? CODING_WIDE_BUCKETS
+  constexpr bool kWide = Table == CODING_TABLE_WIDE;
+  constexpr accel_u32 kBuckets = kWide                         ? CODING_WIDE_BUCKETS
                                  : Table == CODING_TABLE_FIRST ? CODING_FIRST_BUCKETS
                                                                : 0;
-  accel_u32* const pairs = buckets + kBuckets * (Table == CODING_TABLE_WIDE ? 64 : 8);
+  const accel_u32 size = CODING_PAIRS_WORDS(args.bins);
+  accel_u32* const buckets = shared + CODING_RING_WORDS / 2;
+  accel_u32* const first = buckets + (kWide ? kBuckets * 64 : 0);
+  accel_u32* const pairs = first + kBuckets * 8;
   coding_table table;
   table.wide = reinterpret_cast<accel_u32x2*>(buckets);
-  table.first = reinterpret_cast<accel_u8*>(buckets);
+  table.first = reinterpret_cast<accel_u8*>(first);
   table.bins = args.bins;
+  const bool ahead = kWide && args.ahead != 0;
   const accel_u32 group = coding_group(), groups = accel_threads() / 32;
   coding_decoder d;
   d.words.ring = reinterpret_cast<accel_u16*>(shared);
@@ -309,7 +105,7 @@ ACCEL_DEVICE void coding_decode_streams(const coding_decode_args& args, const co
     const accel_u64 begin = coding_uniform(entry.begin), end = coding_uniform(entry.end);
     const accel_u64 states = c.payload + begin * 4, from = states + place.lanes * 4;
     const accel_u64 words = (end - begin - place.lanes) * 2;
-    const auto pairs_of = [&](accel_u64 r) { return pairs + (args.twice ? (r & 1) * size : 0); };
+    const auto pairs_of = [&](accel_u64 r) { return pairs + (ahead ? (accel_u32)(r % 3) * size : 0); };
     const auto build = [&](accel_u64 r, accel_u32 thread, accel_u32 threads) {
       const coding_row row =
           coding_row_at(args.model, args.bins, args.channels, place.layer, place.row + r);
@@ -323,31 +119,35 @@ ACCEL_DEVICE void coding_decode_streams(const coding_decode_args& args, const co
     }
     bool sound = true;
     for (accel_u64 r = 0; r < place.rows; ++r) {
-      if (!args.twice || r == 0) build(r, accel_thread(), accel_threads());
+      if (!ahead || r == 0) build(r, accel_thread(), accel_threads());
+      if (ahead && r == 0 && place.rows > 1) build(1, accel_thread(), accel_threads());
       accel_sync_threads();
       table.pairs = pairs_of(r);
-      if (Table != CODING_TABLE_NONE) {
-        const accel_u32 first = kBuckets * group / groups, last = kBuckets * (group + 1) / groups;
-        if (Table == CODING_TABLE_WIDE) {
-          coding_build_wide(table, first, last);
-        } else {
-          coding_build_first(table, first, last);
-        }
+      const accel_u32 begin_at = kBuckets * group / groups, end_at = kBuckets * (group + 1) / groups;
+      if (Table == CODING_TABLE_FIRST) coding_build_first(table, begin_at, end_at);
+      if (kWide && (!ahead || r == 0)) {
+        coding_choose(table, begin_at, end_at);
         accel_sync_threads();
       }
+      if (kWide) coding_build_wide(table, begin_at, end_at);
+      if (Table != CODING_TABLE_NONE) accel_sync_threads();
       if (group == 0) {
         if (r == 0) sound = !accel_any(accel_codec_is_low(d.x));
         const accel_u64 channel = (place.row + r) * ACCEL_CODEC_LANES + accel_lane();
-        accel_u8* const to = accel_pointer<accel_u8>(
+        const accel_u64 to =
             args.out.data + (accel_u64)((accel_i64)place.layer * args.out.layer_stride +
                                         (accel_i64)place.token * args.out.token_stride +
-                                        (accel_i64)channel));
+                                        (accel_i64)channel);
         if (sound) {
           coding_decode_row<Table>(d, table, to, args.out.token_stride, place.tokens,
                                   channel < args.channels);
         }
-      } else if (args.twice && r + 1 < place.rows) {
-        build(r + 1, accel_thread() - 32, accel_threads() - 32);
+      } else if (ahead && r + 1 < place.rows) {
+        table.pairs = pairs_of(r + 1);
+        const accel_u32 helpers = groups - 1, helper = group - 1;
+        coding_choose(table, kBuckets / 4 * helper / helpers * 4,
+                      kBuckets / 4 * (helper + 1) / helpers * 4);
+        if (r + 2 < place.rows) build(r + 2, accel_thread() - 32, accel_threads() - 32);
       }
       accel_sync_threads();
     }
