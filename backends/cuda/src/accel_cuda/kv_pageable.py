@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from accel.errors import ShapeError
+from accel.errors import DeviceError, ShapeError, SlotError
 from accel.kv.checks import check_cache, check_mapping
 from accel.kv.overlap import check_bytes
 from accel.kv.slots import block_slots, check_slots, gather_slots
@@ -49,8 +49,8 @@ class PageablePair:
         check_cache("dst", dst, _DEVICES)
         wait_for(stream, self._streams)
         read, write = check_slots(
-            on_host(src_slots),
-            on_host(dst_slots),
+            on_host(src_slots, names[0]),
+            on_host(dst_slots, names[1]),
             self._plan.src_units,
             self._plan.dst_units,
             same_memory=self._shared == "same",
@@ -84,12 +84,14 @@ class PageablePair:
     ) -> None:
         import torch
 
-        from accel.errors import SlotError
-
         wait_for(stream, self._streams)
-        starts = None if seq_starts is None else on_host(seq_starts)
+        starts = None if seq_starts is None else on_host(seq_starts, "seq_starts")
         slots = gather_slots(
-            on_host(block_table), on_host(seq_lens), starts, src.block_size, src.blocks
+            on_host(block_table, "block_table"),
+            on_host(seq_lens, "seq_lens"),
+            starts,
+            src.block_size,
+            src.blocks,
         )
         if len(slots) > dst.slots:
             raise SlotError("seq_lens", f"at most {dst.slots} tokens in all", len(slots))
@@ -120,7 +122,7 @@ class PageableWriter:
         check_cache("cache", cache, ("cpu",))
         made = plan_write(cache, layer, key, value)
         wait_for(stream, self._streams)
-        listed = on_host(slot_mapping)
+        listed = on_host(slot_mapping, "slot_mapping")
         count = len(listed) if isinstance(listed, torch.Tensor) and listed.dim() == 1 else 0
         if count > len(key):
             raise ShapeError("slot_mapping", f"at most {len(key)} indices as key has", count)
@@ -143,10 +145,19 @@ def wait_for(stream: Stream | None, streams: Streams) -> None:
     (streams.current() if stream is None else stream).synchronize()
 
 
-def on_host(indices: Any) -> Any:
+def on_host(indices: Any, name: str = "indices") -> Any:
+    """Indices of the device brought to the host; what is no tensor stays for the checks to refuse.
+
+    Raises:
+        DeviceError: a tensor that is elsewhere.
+    """
     import torch
 
-    return indices.cpu() if isinstance(indices, torch.Tensor) else indices
+    if not isinstance(indices, torch.Tensor) or indices.device.type == "cpu":
+        return indices
+    if indices.device.type != "cuda":
+        raise DeviceError(name, "an index tensor on the host or on the device", indices.device)
+    return indices.cpu()
 
 
 def load(view: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from accel.kv.plan import plan_transfer
 
 native = pytest.importorskip("accel_cuda._native", reason="accel-cuda's native part is not built")
 
-THREADS = 256
+THREADS = 128
 PLAIN = ["L | K B S H D", "L | K B H S D", "K L | T H D", "K | T L H D", "K | B H S L D",
          "| B L K S H D", "| B L K H S D", "L | B H S K D", "L | B S H K D"]  # fmt: skip
 TURNED = ("L | B H D1 S D0", "L | B H D S")

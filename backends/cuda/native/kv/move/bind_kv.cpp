@@ -50,10 +50,10 @@ constexpr CallNames kCopy{"cache",
 // What a backend gives in place of a Pair or Writer, for caches that the device cannot reach, does
 // the call in Python.
 Pair* as_pair(py::handle object) {
-  if (Py_TYPE(object.ptr()) != reinterpret_cast<PyTypeObject*>(py::type::of<Pair>().ptr())) {
-    return nullptr;
-  }
-  return py::cast<Pair*>(object);
+  static PyTypeObject* const type = reinterpret_cast<PyTypeObject*>(py::type::of<Pair>().ptr());
+  if (Py_TYPE(object.ptr()) != type) return nullptr;
+  return static_cast<Pair*>(
+      reinterpret_cast<py::detail::instance*>(object.ptr())->get_value_and_holder().value_ptr());
 }
 
 void call_transfer(py::handle pair, py::handle src, py::handle dst, py::handle src_slots,
@@ -180,7 +180,8 @@ py::dict describe_policy(const HostPolicy& policy) {
                   "batched_run_bytes"_a = policy.batched_run_bytes,
                   "staged_bytes"_a = policy.staged_bytes, "stretch_bytes"_a = policy.stretch_bytes,
                   "single_stretch_bytes"_a = policy.single_stretch_bytes,
-                  "first_bytes"_a = policy.first_bytes, "most_bytes"_a = policy.most_bytes);
+                  "first_bytes"_a = policy.first_bytes, "growth"_a = policy.growth,
+                  "most_bytes"_a = policy.most_bytes);
 }
 
 py::dict set_policy(const py::kwargs& given) {
@@ -192,6 +193,7 @@ py::dict set_policy(const py::kwargs& given) {
       {"stretch_bytes", &wanted.stretch_bytes},
       {"single_stretch_bytes", &wanted.single_stretch_bytes},
       {"first_bytes", &wanted.first_bytes},
+      {"growth", &wanted.growth},
       {"most_bytes", &wanted.most_bytes}};
   for (const auto& [name, value] : given) {
     const auto text = name.cast<std::string>();
@@ -200,7 +202,7 @@ py::dict set_policy(const py::kwargs& given) {
     if (place == std::end(places)) throw std::invalid_argument("no such policy: " + text);
     *place->second = std::max<std::int64_t>(1, value.cast<std::int64_t>());
   }
-  const auto limit = static_cast<std::int64_t>(HostLane::kStagingBytes) / 4;
+  const auto limit = static_cast<std::int64_t>(HostLane::kStagingBytes) / 2;
   wanted.most_bytes = std::min(wanted.most_bytes, limit);
   wanted.first_bytes = std::min(wanted.first_bytes, wanted.most_bytes);
   return describe_policy(set_host_policy(wanted));

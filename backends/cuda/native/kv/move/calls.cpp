@@ -54,10 +54,10 @@ std::int64_t place_here(accel_copy_args* args, accel_copy_list* out, const Devic
 }
 
 // A host list, copied into a slab behind `at` bytes, as the device will see it.
-DeviceList place_in_slab(const UploadSlab& slab, const DeviceList& list, std::int64_t units,
+DeviceList place_in_slab(const IndexUploads::Slab& slab, const DeviceList& list, std::int64_t units,
                          int width, std::size_t* at) {
   if (list.where != DeviceList::Where::Host) return list;
-  char* const to = slab.host + *at;
+  char* const to = slab.host() + *at;
   if (width == 8) {
     std::memcpy(to, list.values, static_cast<std::size_t>(units) * 8);
   } else {
@@ -66,7 +66,7 @@ DeviceList place_in_slab(const UploadSlab& slab, const DeviceList& list, std::in
   }
   DeviceList result;
   result.where = DeviceList::Where::Device;
-  result.data = slab.device + *at;
+  result.data = slab.device() + *at;
   result.wide = width == 8;
   *at += (static_cast<std::size_t>(units) * static_cast<std::size_t>(width) + 7) / 8 * 8;
   return result;
@@ -147,17 +147,16 @@ void launch_copy(Kernels& kernels, const CopyCall& call, StreamHandle stream) {
   }
   const Current current(kernels.device);
   const auto bytes = static_cast<std::size_t>(call.units * (src_width + dst_width) + 16);
-  UploadSlab* const slab = kernels.uploads.take(bytes, stream);
+  const IndexUploads::Slab slab(kernels.uploads, bytes, stream);
   CopyCall uploaded = call;
   std::size_t used = 0;
-  uploaded.src = place_in_slab(*slab, call.src, call.units, src_width, &used);
-  uploaded.dst = place_in_slab(*slab, call.dst, call.units, dst_width, &used);
+  uploaded.src = place_in_slab(slab, call.src, call.units, src_width, &used);
+  uploaded.dst = place_in_slab(slab, call.dst, call.units, dst_width, &used);
   {
     const Submission submission(kernels.runtime);
-    IndexUploads::send(*slab, used, stream);
+    slab.send(used);
     launch_all(kernels, uploaded, stream, fault);
   }
-  kernels.uploads.give(slab, stream);
 }
 
 std::vector<PackedLaunch> pack_launches(const CopyCall& call, DevicePointer fault) {

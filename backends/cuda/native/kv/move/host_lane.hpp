@@ -30,7 +30,7 @@ class HostLane {
   // `later` waits for what `earlier` has now.
   void order(StreamHandle earlier, StreamHandle later);
 
-  static constexpr std::size_t kStagingBytes = std::size_t{64} << 20;
+  static constexpr std::size_t kStagingBytes = std::size_t{128} << 20;
 
  private:
   struct Part {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 
 #include "calls.hpp"
 #include "copy_engine.hpp"
@@ -163,7 +164,7 @@ bool transfer_staged(Pair& pair, const std::vector<accel_kv_plane>& planes, cons
   const std::vector<StagedKind> kinds =
       staged_kinds(pair.layers, planes, pair.src, pair.dst, to_host, host_slots);
   const std::vector<Piece> pieces =
-      cut_pieces(kinds, count, policy.first_bytes, policy.most_bytes, !to_host);
+      cut_pieces(kinds, count, {policy.first_bytes, policy.most_bytes, policy.growth}, !to_host);
   std::int64_t stretches = 0, bytes = 0, most_bases = 0, most_units = 0;
   bool fits = !pieces.empty();
   for (const Piece& piece : pieces) {
@@ -181,24 +182,24 @@ bool transfer_staged(Pair& pair, const std::vector<accel_kv_plane>& planes, cons
   HostLane& lane = to_host ? kernels.to_host : kernels.from_host;
   PieceIndices indices;
   indices.bound = to_host ? pair.src_units : pair.dst_units;
-  UploadSlab* slab = nullptr;
   const Current current(kernels.device);
+  std::optional<IndexUploads::Slab> slab;
   const bool narrow = indices.bound < (std::int64_t{1} << 31);
   const auto index_bytes = static_cast<std::size_t>(count * kIndexBytes);
   if (narrow && 4 * most_bases + most_units <= 2 * ACCEL_COPY_WORDS) {
     indices.here = &device_slots;
   } else {
-    slab = kernels.uploads.take(index_bytes, stream);
-    std::memcpy(slab->host, device_slots.data(), index_bytes);
-    indices.uploaded = slab->device;
+    slab.emplace(kernels.uploads, index_bytes, stream);
+    std::memcpy(slab->host(), device_slots.data(), index_bytes);
+    indices.uploaded = slab->device();
   }
   {
     const std::unique_lock<std::mutex> lock = lock_lane(lane);
     const Submission submission(kernels.runtime);
     const StreamHandle side = lane.side();
-    OnLane on(lane, stream);
     EngineCopies copies;
-    if (slab != nullptr) IndexUploads::send(*slab, index_bytes, on.stream());
+    if (slab) slab->send(index_bytes);
+    OnLane on(lane, stream);
     lane.order(on.stream(), side);
     for (const Piece& piece : pieces) {
       const StagedKind& kind = kinds[piece.kind];
@@ -223,7 +224,6 @@ bool transfer_staged(Pair& pair, const std::vector<accel_kv_plane>& planes, cons
     if (!to_host) lane.order(side, on.stream());
     on.join();
   }
-  if (slab != nullptr) kernels.uploads.give(slab, stream);
   ++counts.staged;
   return true;
 }

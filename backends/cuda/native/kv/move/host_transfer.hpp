@@ -19,12 +19,14 @@ namespace accel_cuda::kv {
 // PCIe 5; accel_cuda/kv.py reads them from the environment.
 struct HostPolicy {
   std::int64_t batched_bytes = 2 << 20;      // batched from so many on,
-  std::int64_t batched_run_bytes = 16 << 10;  // if runs are this long on both sides
+  std::int64_t batched_run_bytes = 32 << 10;  // if runs are this long on both sides: a copy costs the
+                                             // host half a microsecond
   std::int64_t staged_bytes = 12 << 20;      // staged from so many on,
   std::int64_t stretch_bytes = 16 << 10;     // if stretches on the host are this long
   std::int64_t single_stretch_bytes = 2 << 20;  // the same where the driver has no batches
-  std::int64_t first_bytes = 512 << 10;      // the smallest piece
-  std::int64_t most_bytes = 8 << 20;         // the largest
+  std::int64_t first_bytes = 512 << 10;      // the smallest piece; each copy costs some 3 us, and
+  std::int64_t growth = 8;                   // kernels are more than 8 times as fast as copies,
+  std::int64_t most_bytes = 64 << 20;        // so that pieces may grow fast up to the largest
 };
 HostPolicy set_host_policy(const HostPolicy& policy);  // returns the one before
 HostPolicy host_policy();

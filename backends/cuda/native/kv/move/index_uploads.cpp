@@ -3,15 +3,14 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "runtime/pending.hpp"
 
 namespace accel_cuda::kv {
 namespace {
 
-constexpr std::size_t kSmallestSlab = std::size_t{64} << 10;
-// As many calls may be under way; more wait for the oldest.
-constexpr std::size_t kMostSlabs = 32;
+constexpr std::size_t kAlignment = 256;
 
 // Lets this thread allocate while a stream is being captured, by whomever.
 class AllocationAllowed {
@@ -29,84 +28,138 @@ class AllocationAllowed {
   int mode_ = kCaptureModeRelaxed;
 };
 
-void free_slab(UploadSlab* slab) {
-  if (slab->host != nullptr) driver().host_free(slab->host);
-  if (slab->device != 0) driver().memory_free(slab->device);
-  delete slab;
+void allocate(std::size_t bytes, char** host, DevicePointer* device) {
+  const AllocationAllowed allowed;
+  void* memory = nullptr;
+  ACCEL_CUDA_CALL(host_allocate, &memory, bytes, kHostPortable | kHostMapped);
+  const Result result = driver().memory_allocate(device, bytes);
+  if (result != kSuccess) {
+    driver().host_free(memory);
+    throw_driver_fault(result, Entry::memory_allocate);
+  }
+  *host = static_cast<char*>(memory);
 }
 
 }  // namespace
 
-UploadSlab* IndexUploads::make(std::size_t bytes) {
-  std::size_t size = kSmallestSlab;
-  while (size < bytes) size *= 2;
-  const AllocationAllowed allowed;
-  auto slab = std::make_unique<UploadSlab>();
-  void* host = nullptr;
-  ACCEL_CUDA_CALL(host_allocate, &host, size, kHostPortable | kHostMapped);
-  slab->host = static_cast<char*>(host);
-  slab->bytes = size;
-  const Result result = driver().memory_allocate(&slab->device, size);
-  if (result != kSuccess) {
-    free_slab(slab.release());
-    throw_driver_fault(result, Entry::memory_allocate);
+// Memory that is freed with the last reference to a capsule.
+struct IndexUploads::Slab::Memory {
+  const Device& device;
+  char* host;
+  DevicePointer on_device;
+
+  static void free(PyObject* capsule) {
+    auto* const memory = static_cast<Memory*>(PyCapsule_GetPointer(capsule, nullptr));
+    ContextHandle before = nullptr;
+    driver().context_get_current(&before);
+    driver().context_set_current(memory->device.context);
+    driver().host_free(memory->host);
+    driver().memory_free(memory->on_device);
+    driver().context_set_current(before);
+    delete memory;
   }
-  return slab.release();
+};
+
+IndexUploads::IndexUploads(Runtime& runtime) : runtime_(runtime) {
+  const Current current(runtime.device);
+  allocate(kRingBytes, &host_, &device_);
 }
 
-UploadSlab* IndexUploads::take(std::size_t bytes, StreamHandle stream) {
-  if (is_capturing(stream)) {
-    UploadSlab* const slab = make(bytes);
-    PyObject* const owner = PyCapsule_New(slab, nullptr, [](PyObject* capsule) {
-      free_slab(static_cast<UploadSlab*>(PyCapsule_GetPointer(capsule, nullptr)));
-    });
-    if (owner == nullptr) {
-      free_slab(slab);
-      throw pybind11::error_already_set();
-    }
-    keep_in_graph(runtime_, stream, &owner, 1);
-    Py_DECREF(owner);
-    return slab;
+IndexUploads::~IndexUploads() {
+  ContextHandle before = nullptr;
+  driver().context_get_current(&before);
+  driver().context_set_current(runtime_.device.context);
+  for (const Part& part : parts_) {
+    if (part.passed != nullptr) driver().event_synchronize(part.passed);
   }
-  for (std::size_t i = 0; i < slabs_.size(); ++i) {
-    UploadSlab* const slab = slabs_[(next_ + i) % slabs_.size()].get();
-    if (slab->bytes < bytes) continue;
-    if (slab->in_use && driver().event_query(slab->passed) != kSuccess) continue;
-    next_ = (next_ + i + 1) % slabs_.size();
-    slab->in_use = true;
-    return slab;
-  }
-  if (slabs_.size() < kMostSlabs) {
-    slabs_.emplace_back(make(bytes));
-    slabs_.back()->in_use = true;
-    return slabs_.back().get();
-  }
-  std::unique_ptr<UploadSlab>& oldest = slabs_[next_];
-  next_ = (next_ + 1) % slabs_.size();
-  if (oldest->passed != nullptr) {
-    const EventHandle passed = oldest->passed;
+  driver().host_free(host_);
+  driver().memory_free(device_);
+  driver().context_set_current(before);
+}
+
+void IndexUploads::retire_oldest() {
+  const std::uint64_t number = parts_.front().number;
+  const EventHandle passed = parts_.front().passed;
+  if (passed == nullptr || driver().event_query(passed) != kSuccess) {
     pybind11::gil_scoped_release unlocked;
-    ACCEL_CUDA_CALL(event_synchronize, passed);
+    if (passed != nullptr) {
+      ACCEL_CUDA_CALL(event_synchronize, passed);
+    } else {
+      std::this_thread::yield();  // another thread is about to queue its work
+    }
   }
-  if (oldest->bytes < bytes) {
-    UploadSlab* const larger = make(bytes);
-    larger->passed = oldest->passed;
-    oldest->passed = nullptr;
-    free_slab(oldest.release());
-    oldest.reset(larger);
-  }
-  oldest->in_use = true;
-  return oldest.get();
+  // Without the GIL others may have come first.
+  if (parts_.empty() || parts_.front().number != number || parts_.front().passed == nullptr) return;
+  runtime_.give_event(parts_.front().passed);
+  parts_.pop_front();
 }
 
-void IndexUploads::send(const UploadSlab& slab, std::size_t bytes, StreamHandle stream) {
-  ACCEL_CUDA_CALL(memcpy_to_device_async, slab.device, slab.host, bytes, stream);
+IndexUploads::Slab::Slab(IndexUploads& uploads, std::size_t bytes, StreamHandle stream)
+    : uploads_(uploads), stream_(stream) {
+  const std::size_t size = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (size > kRingBytes / 2 || is_capturing(stream)) {
+    take_own(size);
+    return;
+  }
+  for (;;) {
+    auto& parts = uploads.parts_;
+    const bool wraps = uploads.at_ + size > kRingBytes;
+    // What lies behind, from the round before, comes first in the order of use.
+    if (wraps && !parts.empty() && parts.front().begin >= uploads.at_) {
+      uploads.retire_oldest();
+      continue;
+    }
+    const std::size_t begin = wraps ? 0 : uploads.at_;
+    if (!parts.empty() && parts.front().begin < begin + size && begin < parts.front().end) {
+      uploads.retire_oldest();
+      continue;
+    }
+    part_ = ++uploads.numbers_;
+    parts.push_back({begin, begin + size, nullptr, part_});
+    uploads.at_ = begin + size;
+    host_ = uploads.host_ + begin;
+    device_ = uploads.device_ + begin;
+    in_ring_ = true;
+    return;
+  }
 }
 
-void IndexUploads::give(UploadSlab* slab, StreamHandle stream) {
-  if (is_capturing(stream)) return;  // the graph's own
-  if (slab->passed == nullptr) slab->passed = runtime_.take_event();
-  ACCEL_CUDA_CALL(event_record, slab->passed, stream);
+void IndexUploads::Slab::take_own(std::size_t bytes) {
+  allocate(bytes, &host_, &device_);
+  auto* const memory = new Memory{uploads_.runtime_.device, host_, device_};
+  PyObject* const owner = PyCapsule_New(memory, nullptr, &Memory::free);
+  if (owner == nullptr) throw pybind11::error_already_set();
+  // Until the graph, or the work that is about to be queued, is over: `keep` looks at what the
+  // stream has when it is called, so that comes last.
+  part_ = reinterpret_cast<std::uintptr_t>(owner);
+}
+
+IndexUploads::Slab::~Slab() {
+  if (!in_ring_) {
+    auto* const owner = reinterpret_cast<PyObject*>(part_);
+    if (owner == nullptr) return;
+    try {
+      keep(uploads_.runtime_, stream_, {owner});
+    } catch (...) {
+      return;  // the driver is lost; memory that may be in use is not freed
+    }
+    Py_DECREF(owner);
+    return;
+  }
+  for (Part& part : uploads_.parts_) {
+    if (part.number != part_) continue;
+    try {
+      part.passed = uploads_.runtime_.take_event();
+    } catch (...) {
+      return;
+    }
+    driver().event_record(part.passed, stream_);
+    return;
+  }
+}
+
+void IndexUploads::Slab::send(std::size_t bytes) const {
+  ACCEL_CUDA_CALL(memcpy_to_device_async, device_, host_, bytes, stream_);
 }
 
 }  // namespace accel_cuda::kv

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -9,35 +10,59 @@
 
 namespace accel_cuda::kv {
 
-// A piece of pinned memory and as much on the device.
-struct UploadSlab {
-  char* host = nullptr;
-  DevicePointer device = 0;
-  std::size_t bytes = 0;
-  EventHandle passed = nullptr;  // recorded after the last use
-  bool in_use = false;           // the event was recorded and has not been seen to pass
-};
-
-// A ring of slabs for one device. The GIL must be held, but for `send`, and the device's context
-// current.
+// A ring of pinned memory and as much memory of the device, for one device. It is allocated once:
+// an allocation may wait for work of the device, which a call that queues work must not.
 class IndexUploads {
  public:
-  explicit IndexUploads(Runtime& runtime) : runtime_(runtime) {}
+  explicit IndexUploads(Runtime& runtime);
+  ~IndexUploads();
+  IndexUploads(const IndexUploads&) = delete;
+  IndexUploads& operator=(const IndexUploads&) = delete;
 
-  // A slab of at least `bytes`, whose earlier use is over; waits (without the GIL) when all are in
-  // flight. While `stream` is captured, one that only the graph uses, and that lives as long as it.
-  UploadSlab* take(std::size_t bytes, StreamHandle stream);
-  // Copies the first `bytes` of its host memory to its device memory, in stream order.
-  static void send(const UploadSlab& slab, std::size_t bytes, StreamHandle stream);
-  // To be called after the last work that reads the slab was queued.
-  void give(UploadSlab* slab, StreamHandle stream);
+  // Pinned memory, and memory of the device beside it. What was queued on `stream` until this is
+  // destroyed may use both. The GIL must be held when it is made and destroyed, and the device's
+  // context be current. Waits (without the GIL) when all of the ring is in flight; takes memory of
+  // its own for more than half of the ring, and while `stream` is captured, for the graph to keep.
+  class Slab {
+   public:
+    Slab(IndexUploads& uploads, std::size_t bytes, StreamHandle stream);
+    ~Slab();
+    Slab(const Slab&) = delete;
+    Slab& operator=(const Slab&) = delete;
+
+    char* host() const { return host_; }
+    DevicePointer device() const { return device_; }
+    // Copies the first `bytes` to the device, in stream order. Needs no GIL.
+    void send(std::size_t bytes) const;
+
+   private:
+    struct Memory;
+    void take_own(std::size_t bytes);
+
+    IndexUploads& uploads_;
+    const StreamHandle stream_;
+    char* host_ = nullptr;
+    DevicePointer device_ = 0;
+    std::uint64_t part_ = 0;
+    bool in_ring_ = false;
+  };
+
+  static constexpr std::size_t kRingBytes = std::size_t{8} << 20;
 
  private:
-  UploadSlab* make(std::size_t bytes);
+  struct Part {
+    std::size_t begin, end;
+    EventHandle passed;  // null until the slab was destroyed
+    std::uint64_t number;
+  };
+  void retire_oldest();
 
   Runtime& runtime_;
-  std::vector<std::unique_ptr<UploadSlab>> slabs_;
-  std::size_t next_ = 0;
+  char* host_ = nullptr;
+  DevicePointer device_ = 0;
+  std::size_t at_ = 0;
+  std::uint64_t numbers_ = 0;
+  std::deque<Part> parts_;  // in the order of their use
 };
 
 }  // namespace accel_cuda::kv

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "kernels/kv_gather_args.h"
 #include "runtime/torch_streams.hpp"
 
 namespace accel_cuda::kv {
@@ -31,6 +32,24 @@ Kernels::Kernels(int device_index, const py::dict& functions, double share)
   upload = function_named(functions, "kv_upload");
   const double blocks = share * std::max(1, device.properties().multiprocessors);
   host_blocks = std::max(1u, static_cast<unsigned>(blocks));
+  load_kernels();
+}
+
+// A driver loads a kernel at its first launch, and may wait for running work to do so.
+void Kernels::load_kernels() const {
+  const Current current(device);
+  StreamHandle stream = nullptr;
+  ACCEL_CUDA_CALL(stream_create, &stream, kStreamNonBlocking, 0);
+  const accel_copy_args nothing = {};
+  for (const Function kernel : copy) {
+    launch(device, kernel, {1}, ACCEL_COPY_THREADS, 0, stream, &nothing);
+  }
+  const accel_gather_args no_sequences = {};
+  launch(device, gather_slots, {1}, ACCEL_GATHER_THREADS, 0, stream, &no_sequences);
+  const accel_upload_args no_bytes = {};
+  launch(device, upload, {1}, ACCEL_UPLOAD_THREADS, 0, stream, &no_bytes);
+  ACCEL_CUDA_CALL(stream_synchronize, stream);
+  driver().stream_destroy(stream);
 }
 
 BaseTable::BaseTable(const Device& device, const std::vector<BasePair>& bases) : device_(device) {

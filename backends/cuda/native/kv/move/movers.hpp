@@ -36,6 +36,9 @@ class Kernels {
   unsigned host_blocks = 0;  // of a launch that touches host memory
   IndexUploads uploads;
   HostLane to_host, from_host;
+
+ private:
+  void load_kernels() const;
 };
 
 // Device memory that holds the bases of launches whose arguments have no room for them.

@@ -168,13 +168,14 @@ std::vector<StagedKind> staged_kinds(std::int64_t layers, const std::vector<acce
 }
 
 std::vector<Piece> cut_pieces(const std::vector<StagedKind>& kinds, std::int64_t units,
-                              std::int64_t first, std::int64_t most, bool last_small) {
+                              const PieceSizes& given, bool last_small) {
   std::int64_t total = 0;
   for (const StagedKind& kind : kinds) total += kind.bytes(units);
   std::vector<std::int64_t> sizes;
-  for (std::int64_t size = first, left = total; left > 0; size = std::min(2 * size, most)) {
+  for (std::int64_t size = given.first, left = total; left > 0;) {
     sizes.push_back(std::min(size, left));
     left -= sizes.back();
+    size = std::min(given.growth * size, given.most);
   }
   if (last_small) std::reverse(sizes.begin(), sizes.end());
   std::vector<Piece> pieces;

@@ -53,9 +53,14 @@ struct Piece {
   std::int64_t bytes;
 };
 
-// All of it in pieces of growing size, from `first` bytes to `most`; shrinking when `last_small`.
+// Sizes of pieces in bytes: each is `growth` times as large as the one before.
+struct PieceSizes {
+  std::int64_t first, most, growth;
+};
+
+// All of it in pieces of growing size; shrinking when `last_small`.
 std::vector<Piece> cut_pieces(const std::vector<StagedKind>& kinds, std::int64_t units,
-                              std::int64_t first, std::int64_t most, bool last_small);
+                              const PieceSizes& sizes, bool last_small);
 
 // One copy between staging memory and the host.
 struct HostCopy {

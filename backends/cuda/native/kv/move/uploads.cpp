@@ -87,13 +87,12 @@ void send_through_pinned(Kernels& kernels, DevicePointer to, const char* bytes, 
   const Current current(kernels.device);
   for (std::size_t at = 0; at < count; at += kPartBytes) {
     const std::size_t part = std::min(count - at, kPartBytes);
-    UploadSlab* const slab = kernels.uploads.take(part, stream);
-    std::memcpy(slab->host, bytes + at, part);
+    const IndexUploads::Slab slab(kernels.uploads, part, stream);
+    std::memcpy(slab.host(), bytes + at, part);
     {
       const Submission submission(kernels.runtime);
-      ACCEL_CUDA_CALL(memcpy_to_device_async, to + at, slab->host, part, stream);
+      ACCEL_CUDA_CALL(memcpy_to_device_async, to + at, slab.host(), part, stream);
     }
-    kernels.uploads.give(slab, stream);
   }
 }
 

@@ -14,14 +14,8 @@
 
 #include "copy_places.h"
 
-// Blocks that shall fit a multiprocessor at once: what the registers allow without spilling.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
-#define KV_COPY_RESIDENT 6
-#define KV_COPY_RESIDENT_NARROW 5
-#else
-#define KV_COPY_RESIDENT 4
-#define KV_COPY_RESIDENT_NARROW 4
-#endif
+// Blocks that shall fit a multiprocessor at once, without spilling.
+#define KV_COPY_RESIDENT 7
 
 namespace {
 
@@ -254,25 +248,25 @@ ACCEL_DEVICE void copy_all_squares(const accel_copy_args& args, Place* places) {
 
 }  // namespace
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_1, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_1, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<1>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_2, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_2, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<2>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_4, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_4, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<4>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT_NARROW, kv_copy_rows_8, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_8, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<8>(args, rows);

@@ -16,8 +16,8 @@ enum {
   ACCEL_COPY_ARGS_BYTES = 4096, /* what every device takes as arguments of a launch */
   ACCEL_COPY_WORDS = 393,       /* 8-byte words left beside the rest of the struct */
   /* How kv_copy.cu is launched. */
-  ACCEL_COPY_THREADS = 256,
-  ACCEL_COPY_LOADS = 4 /* vectors under way at once by one thread */
+  ACCEL_COPY_THREADS = 128,
+  ACCEL_COPY_LOADS = 8 /* vectors under way at once by one thread */
 };
 
 /* Where units start on one side: accel_kv_paging with its division prepared. Indices times block_size

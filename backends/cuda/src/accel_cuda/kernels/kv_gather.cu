@@ -48,6 +48,7 @@ ACCEL_KERNEL_BOUNDS(ACCEL_GATHER_THREADS, 1, kv_gather_slots, accel_gather_args,
   const accel_i64 first = static_cast<accel_i64>(sums[0]);
   const accel_i64 length = usable_length(args, sequence, thread == 0);
   const accel_i64 start = element(args.starts, sequence);
+  if (sequence >= args.batch) return;  // a launch that only loads the kernel
   if (sequence + 1 == args.batch && thread == 0) {
     const accel_i64 all = first + length;
     *accel_pointer<accel_i64>(args.count) = accel_min(all, args.capacity);
