@@ -28,15 +28,12 @@ void queue(RopeCall& call, StreamHandle stream) {
     return;
   }
   const Current current(tools.device);
-  kv::UploadSlab* const slab = tools.uploads.take(bytes, stream);
-  std::memcpy(slab->host, call.tokens.data(), bytes);
-  one.args.list = slab->device;
-  {
-    const Submission submission(tools.runtime);
-    kv::IndexUploads::send(*slab, bytes, stream);
-    launch(tools.device, function, one.grid, one.block, one.shared_bytes, stream, &one.args);
-  }
-  tools.uploads.give(slab, stream);
+  const kv::IndexUploads::Slab slab(tools.uploads, bytes, stream);
+  std::memcpy(slab.host(), call.tokens.data(), bytes);
+  one.args.list = slab.device();
+  const Submission submission(tools.runtime);
+  slab.send(bytes);
+  launch(tools.device, function, one.grid, one.block, one.shared_bytes, stream, &one.args);
 }
 
 void record(DeviceTools& tools, StreamHandle stream, py::handle tensor) {

@@ -3,6 +3,7 @@
 #include <cfloat>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 
 #include "conversions.hpp"
@@ -242,14 +243,14 @@ bool CodeWriter::write(py::handle cache, std::int64_t layer, py::handle key, py:
     one.args.slot_step = slots.list.stride;
     one.args.wide = slots.list.wide ? 1 : 0;
   }
-  kv::UploadSlab* slab = nullptr;
+  std::optional<kv::IndexUploads::Slab> slab;
   const std::size_t bytes = static_cast<std::size_t>(units) * sizeof(accel_convert_pair);
   const bool listed = slots.tensor == nullptr, here = listed && units <= ACCEL_CONVERT_HERE;
   const Current current(tools_.device);
   accel_convert_pair* list = nullptr;
   if (listed && !here) {
-    slab = tools_.uploads.take(bytes, target);
-    list = reinterpret_cast<accel_convert_pair*>(slab->host);
+    slab.emplace(tools_.uploads, bytes, target);
+    list = reinterpret_cast<accel_convert_pair*>(slab->host());
     for (std::size_t i = 0; i < pairs.src.size(); ++i) list[i] = {pairs.src[i], pairs.dst[i]};
   } else if (here) {
     for (ConvertLaunch& one : launches) {
@@ -260,15 +261,15 @@ bool CodeWriter::write(py::handle cache, std::int64_t layer, py::handle key, py:
   }
   {
     const Submission submission(tools_.runtime);
-    if (slab != nullptr) kv::IndexUploads::send(*slab, bytes, target);
+    if (slab) slab->send(bytes);
     for (std::size_t i = 0; i < launches.size(); ++i) {
       ConvertLaunch& one = launches[i];
       for (std::int64_t first = 0; first < units; first += one.most_units()) {
         const std::int64_t some = std::min(units - first, one.most_units());
         one.args.first = first;
         one.args.units = static_cast<unsigned>(some);
-        if (slab != nullptr) {
-          one.args.list = slab->device + static_cast<std::uint64_t>(first) * sizeof *list;
+        if (slab) {
+          one.args.list = slab->device() + static_cast<std::uint64_t>(first) * sizeof *list;
         } else if (!listed) {
           const auto size = static_cast<std::int64_t>(slots.list.wide ? 8 : 4);
           one.args.list = reinterpret_cast<std::uintptr_t>(slots.list.data) +
@@ -279,7 +280,7 @@ bool CodeWriter::write(py::handle cache, std::int64_t layer, py::handle key, py:
       }
     }
   }
-  if (slab != nullptr) tools_.uploads.give(slab, target);
+  slab.reset();
   streams_.tell(tools_.runtime, target, cache.ptr());
   record_use(tools_.runtime, target, key.ptr());
   if (count == 2) record_use(tools_.runtime, target, value.ptr());
