@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from accel import AccelError, ArgumentError, AsyncError, CodecError, SlotError
+from accel import AccelError, ArgumentError, AsyncError, SlotError
 from accel_cuda import _native
 
-SLOT, BLOCK, POSITION, CODEC, LENGTH = 1, 2, 3, 4, 5
+SLOT, BLOCK, POSITION, LENGTH = 1, 2, 3, 5
 ARGUMENTS = {0: "indices", 3: "slots", 4: "block_table", 5: "old_positions", 8: "seq_lens"}
 
 
@@ -58,7 +58,6 @@ def test_a_slot_out_of_range(backend: Any) -> None:
         (BLOCK, 4, SlotError),
         (BLOCK, 1, SlotError),
         (POSITION, 5, ArgumentError),
-        (CODEC, 7, CodecError),
         (LENGTH, 8, ArgumentError),
         (99, 0, AccelError),
     ],

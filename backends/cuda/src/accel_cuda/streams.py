@@ -12,7 +12,7 @@ from accel import ArgumentError, Capabilities, Capability, DTypeError, Level
 from accel.providers import Graph, Stream, Streams
 
 from . import _native
-from .torch_link import connect, torch_has_device
+from .torch_link import connect
 
 __all__ = ["CudaStreams"]
 
@@ -28,7 +28,7 @@ class CudaStreams(Streams):
     """
 
     def __init__(self, index: int) -> None:
-        connect(index)
+        self._shared_with_torch = connect(index)
         self._index = index
         levels = {
             Capability.STREAMS: Level.NATIVE,
@@ -38,7 +38,7 @@ class CudaStreams(Streams):
         least, greatest = self.priority_range()
         if least != greatest:
             levels[Capability.STREAM_PRIORITY] = Level.NATIVE
-        if torch_has_device():
+        if self._shared_with_torch:
             levels[Capability.STREAM_TORCH] = Level.NATIVE
         if _native.supports_graphs():
             levels[Capability.STREAM_GRAPHS] = Level.NATIVE
@@ -76,9 +76,9 @@ class CudaStreams(Streams):
         return _native.adopt_stream(self._index, handle)
 
     def from_torch(self, stream: Any) -> Stream:
-        if not torch_has_device():
+        if not self._shared_with_torch:
             raise self.unsupported(
-                Capability.STREAM_TORCH, "install a torch built for CUDA or ROCm"
+                Capability.STREAM_TORCH, "use the vendor's driver and a torch built for it"
             )
         if not isinstance(stream, torch.cuda.Stream):
             raise DTypeError("stream", "a torch.cuda.Stream", repr(stream))

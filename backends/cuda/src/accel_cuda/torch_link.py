@@ -25,8 +25,11 @@ def torch_has_device() -> bool:
     return hasattr(torch._C, "_cuda_getCurrentRawStream")
 
 
-def connect(index: int) -> None:
+def connect(index: int) -> bool:
     """Open the driver, retain the device's primary context (torch's), pass on torch's functions.
+
+    Returns:
+        Whether torch's streams are this driver's: not with a driver that ACCEL_CUDA_DRIVER names.
 
     Raises:
         BackendUnavailableError: the driver, or the device in torch, is not there.
@@ -46,6 +49,7 @@ def connect(index: int) -> None:
     properties = _native.device_properties(index)
     if vendor() == "hip" and not path:
         _native.set_device_properties(index, _hip_properties(index, properties))
+    return torch_has_device() and not path
 
 
 def _functions() -> dict[str, Any]:

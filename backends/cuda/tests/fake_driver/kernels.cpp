@@ -13,8 +13,8 @@ using Kernel = void (*)(const unsigned* grid, unsigned block, unsigned shared_by
                         const void* args);
 
 struct Function {
-  Kernel run;
-  std::size_t args_bytes;
+  Kernel run = nullptr;
+  std::size_t args_bytes = 0;
 };
 
 std::mutex mutex;
@@ -63,9 +63,9 @@ FAKE_ENTRY int cuModuleUnload(void*) { return 0; }
 FAKE_ENTRY int cuModuleGetFunction(void** function, void*, const char* name) {
   std::lock_guard<std::mutex> lock(mutex);
   if (std::strcmp(name, "report_fault") == 0) kernels()[name] = {report_fault, sizeof(FaultArgs)};
-  const auto found = kernels().find(name);
-  if (found == kernels().end()) return kNotFound;
-  *function = &found->second;
+  if (std::strncmp(name, "no_such", 7) == 0) return kNotFound;
+  // A kernel that no test registered is found, as in a real module, but cannot be launched.
+  *function = &kernels()[name];
   return 0;
 }
 
@@ -85,6 +85,8 @@ FAKE_ENTRY int cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, 
     return kInvalidValue;
   }
   const Function kernel = *static_cast<Function*>(function);
+  constexpr int kInvalidDeviceFunction = 98;
+  if (kernel.run == nullptr) return kInvalidDeviceFunction;
   const auto* bytes = static_cast<const char*>(parameters[0]);
   const std::string args(bytes, kernel.args_bytes);
   return give(stream_of(stream), [=] {

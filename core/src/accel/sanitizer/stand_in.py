@@ -37,6 +37,8 @@ class StandIn:
             return self._order.synchronize_all(inner)
         if (area, name) == ("streams", "use"):
             return self._quiet_use(inner)
+        if (area, name) == ("streams", "capture"):
+            return self._unseen_capture(inner)
         return None
 
     def object_method(self, kind: str, name: str, inner: Method) -> Method | None:
@@ -122,6 +124,29 @@ class StandIn:
             return _Quiet(inner(stream), here)
 
         return use
+
+    def _unseen_capture(self, inner: Method) -> Method:
+        """What is captured does not run: nothing of it is noted, nor are replays."""
+        here = self._r.here
+
+        def capture(stream: Any) -> AbstractContextManager[Any]:
+            return _Unseen(inner(stream), here)
+
+        return capture
+
+
+class _Unseen:
+    def __init__(self, scope: AbstractContextManager[Any], here: Any) -> None:
+        self._scope, self._here = scope, here
+
+    def __enter__(self) -> Any:
+        entered = self._scope.__enter__()
+        self._here.depth += 1
+        return entered
+
+    def __exit__(self, *exc: Any) -> Any:
+        self._here.depth -= 1
+        return self._scope.__exit__(*exc)
 
 
 class _Quiet:
