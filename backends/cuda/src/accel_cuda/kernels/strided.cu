@@ -68,7 +68,7 @@ ACCEL_DEVICE void copy_strided(const accel_strided_args& args) {
 template <unsigned Unit, bool Small>
 ACCEL_DEVICE void copy_parts(const accel_strided_args& args) {
   typedef accel_vector<Unit> V;
-  const accel_u32 each = ACCEL_ROW_PART / ACCEL_GROUP_SIZE;
+  const accel_u32 each = Unit == 16 ? 4 : 8;  // units that a thread holds: more would spill
   const accel_u32 groups = ACCEL_STRIDED_THREADS / ACCEL_GROUP_SIZE;
   const accel_u64 step = (accel_u64)accel_grid_x() * groups;
   const accel_strided_axis& parts = args.axis[args.axes - 1];
@@ -77,20 +77,21 @@ ACCEL_DEVICE void copy_parts(const accel_strided_args& args) {
     const places at = place_of_unit<Small>(args, n);
     const accel_u64 part = n % parts.extent;
     const accel_u64 left = args.row.extent - part * ACCEL_ROW_PART;
-    V value[each];
-    ACCEL_UNROLL
-    for (accel_u32 i = 0; i < each; ++i) {
-      const accel_u32 k = i * ACCEL_GROUP_SIZE + accel_lane();
-      if (k < left) {
+    for (accel_u32 k = accel_lane(); k < ACCEL_ROW_PART; k += each * ACCEL_GROUP_SIZE) {
+      V value[each];
+      ACCEL_UNROLL
+      for (accel_u32 i = 0; i < each; ++i) {
+        const accel_u32 unit = k + i * ACCEL_GROUP_SIZE;
+        if (unit >= left) continue;
         value[i] = accel_load_stream(
-            accel_pointer<const V>(at.src + (accel_u64)((accel_i64)k * args.row.src)));
+            accel_pointer<const V>(at.src + (accel_u64)((accel_i64)unit * args.row.src)));
       }
-    }
-    ACCEL_UNROLL
-    for (accel_u32 i = 0; i < each; ++i) {
-      const accel_u32 k = i * ACCEL_GROUP_SIZE + accel_lane();
-      if (k < left) {
-        accel_store(accel_pointer<V>(at.dst + (accel_u64)((accel_i64)k * args.row.dst)), value[i]);
+      ACCEL_UNROLL
+      for (accel_u32 i = 0; i < each; ++i) {
+        const accel_u32 unit = k + i * ACCEL_GROUP_SIZE;
+        if (unit >= left) continue;
+        accel_store(accel_pointer<V>(at.dst + (accel_u64)((accel_i64)unit * args.row.dst)),
+                    value[i]);
       }
     }
   }
