@@ -10,7 +10,7 @@ import hashlib
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -44,52 +44,40 @@ class FileOptions:
             ``accel_fma``, so that results are the CPU's to the last bit.
         arch_specific: for ``sm_90a`` and the like, which later chips cannot run.
         max_registers: per thread; 0 leaves it to the compiler.
-        defines: what callers choose: macros with the values that each can have, in one table or in
-            several. All combinations of a table are built ahead of time. Others work too, and are
-            compiled when they are first asked for.
+        defines: macros that callers choose, with the values that each can have. All combinations
+            are built ahead of time; none of them when it is empty.
     """
 
     fused: bool = False
     arch_specific: bool = False
     max_registers: int = 0
-    defines: tuple[Mapping[str, Sequence[object]], ...] = ({},)
+    defines: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
-# Kinds of numbers, as kernels/number_kinds.h has them; the usual ones first.
-_F32, _F16, _BF16, _E4M3, _E5M2, _I8, _U8, _I4 = range(8)
-_VALUES, _FLOATS = (_BF16, _F16, _F32), (_E4M3, _E5M2)
-_WIDTHS = (16, 8, 4, 0)
-_CODES = FileOptions(
-    defines=(
-        {
-            "ACCEL_VALUE": _VALUES,
-            "ACCEL_CODE": (_I8, _I4, _U8),
-            "ACCEL_SHIFTED": (0, 1),
-            "ACCEL_VECTOR": _WIDTHS,
-        },
-        {
-            "ACCEL_VALUE": _VALUES,
-            "ACCEL_CODE": _FLOATS,
-            "ACCEL_SHIFTED": (0,),
-            "ACCEL_VECTOR": _WIDTHS,
-        },
-    )
-)
-_NARROW = (*_FLOATS, _I8)
+# Number kinds: kernels/number_kinds.h. Widths of loads other than 16 bytes, which unaligned and
+# scattered operands need, are compiled when they are first met.
+_VALUES, _CODES = (2, 1, 0), (5, 7, 6, 3, 4)
+_QUANTIZE = {
+    "ACCEL_VALUE": _VALUES,
+    "ACCEL_CODE": _CODES,
+    "ACCEL_SHIFTED": (0, 1),
+    "ACCEL_VECTOR": (16,),
+}
 
 FILES: dict[str, FileOptions] = {
-    "rope.cu": FileOptions(
-        defines=({"ACCEL_VALUE": _VALUES, "ACCEL_INTERLEAVED": (0, 1), "ACCEL_VECTOR": _WIDTHS},)
-    ),
-    "quantize_rows.cu": _CODES,
-    "quantize_columns.cu": _CODES,
-    "quantize_strips.cu": _CODES,
-    "dequantize.cu": _CODES,
     "convert.cu": FileOptions(
-        defines=tuple(
-            {"ACCEL_FROM": given, "ACCEL_TO": wanted, "ACCEL_VECTOR": (16, 8, 4)}
-            for given, wanted in ((_VALUES, _NARROW), (_NARROW, _VALUES), (_VALUES, _VALUES))
-        )
+        defines={
+            "ACCEL_FROM": (2, 1, 0, 3, 4, 5),
+            "ACCEL_TO": (3, 5, 4, 2, 1, 0),
+            "ACCEL_VECTOR": (16,),
+        }
+    ),
+    "dequantize.cu": FileOptions(defines=_QUANTIZE),
+    "quantize_columns.cu": FileOptions(defines=_QUANTIZE),
+    "quantize_rows.cu": FileOptions(defines=_QUANTIZE),
+    "quantize_strips.cu": FileOptions(defines=_QUANTIZE),
+    "rope.cu": FileOptions(
+        defines={"ACCEL_VALUE": _VALUES, "ACCEL_INTERLEAVED": (0, 1), "ACCEL_VECTOR": (16,)}
     ),
 }
 
@@ -149,12 +137,8 @@ def _headers() -> Mapping[str, str]:
 
 def variants(name: str) -> list[dict[str, object]]:
     """The defines that a file is compiled with, one by one."""
-    tables = FILES.get(name, FileOptions()).defines
-    return [
-        dict(zip(table, values, strict=True))
-        for table in tables
-        for values in product(*table.values())
-    ]
+    given = FILES.get(name, FileOptions()).defines
+    return [dict(zip(given, values, strict=True)) for values in product(*given.values())]
 
 
 def options(vendor: str, name: str, defines: Defines | None = None) -> list[str]:

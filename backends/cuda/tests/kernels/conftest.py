@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -21,6 +22,22 @@ def _harness():
         sys.modules[name] = module
         spec.loader.exec_module(module)
     return sys.modules[name]
+
+
+def pytest_collection_modifyitems(config, items):
+    """ACCEL_SHIM_SAMPLE=n: n tests of each file, by lot, for the runs that repeat them elsewhere."""
+    count = int(os.environ.get("ACCEL_SHIM_SAMPLE", 0))
+    if not count:
+        return
+    seed = int(os.environ.get("ACCEL_SHIM_SEED", random.randrange(1, 2**31)))
+    print(f"seed {seed}: ACCEL_SHIM_SEED={seed} ACCEL_SHIM_SAMPLE={count} draws these tests again")
+    by_file: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        by_file.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    lot = random.Random(seed)
+    kept = {id(i) for of in by_file.values() for i in lot.sample(of, min(count, len(of)))}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
+    items[:] = [item for item in items if id(item) in kept]
 
 
 @pytest.fixture(scope="session")
