@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from accel.native_kernels.quantize import Quantizing
 
 from ._native import quantize as _native
@@ -13,4 +15,4 @@ class CpuKVQuantize(Quantizing):
     """A row at a time through the first-level cache, on all threads."""
 
     native_quantize = _native
-    arithmetic_devices = ("cpu",)
+    arithmetic_devices: ClassVar[tuple[str, ...]] = ("cpu",)

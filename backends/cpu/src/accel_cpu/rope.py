@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from accel.native_kernels.rope import Rotating
 
 from ._native import rope as _native
@@ -13,4 +15,4 @@ class CpuKVRope(Rotating):
     """Turns rows of channels on all threads."""
 
     native_rope = _native
-    arithmetic_devices = ("cpu",)
+    arithmetic_devices: ClassVar[tuple[str, ...]] = ("cpu",)

@@ -7,7 +7,7 @@ needs them; the native part asks for them here.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from accel.capabilities import Capability, Level
 from accel.kv import KVCache
@@ -43,7 +43,7 @@ class CudaArithmetic(Conversions, Quantizing, Rotating):
     native = _native.kv
     native_quantize = _native.quantize
     native_rope = _native.rope
-    arithmetic_devices = ("cuda",)
+    arithmetic_devices: ClassVar[tuple[str, ...]] = ("cuda",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

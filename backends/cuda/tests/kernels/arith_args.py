@@ -62,9 +62,8 @@ class RopeArgs(ctypes.Structure):
         ("tile", u32), ("layers_each", u32), ("piece", u32), ("chunks", u32),
         ("heads", u32), ("head_lanes", u32), ("inner_by", Quotient), ("middle_by", Quotient),
         ("tokens_first", i32), ("unused", i32),
-        ("table", u64), ("turns_at", u64), ("table_row", i64), ("table_step", i64),
-        ("table_kind", i32), ("unused_2", i32),
-        ("turns", u64 * 128), ("here", RopeToken * 48),
+        ("table", u64), ("turns", u64), ("table_row", i64), ("table_step", i64),
+        ("table_kind", i32), ("unused_2", i32), ("here", RopeToken * 48),
     ]  # fmt: skip
 
 
@@ -115,6 +114,7 @@ class Launch:
     block: int
     shared_bytes: int = 0
     words: int = 0  # of zeroed workspace, whose address goes into args.workspace
+    turns: Sequence[int] = ()  # uint64, whose address goes into args.turns
 
 
 def chunk_channels(kind: int, vector: int, packed: bool = False) -> int:
@@ -184,12 +184,10 @@ def rope_launch(
     args.tokens_first = int(tokens_first)
     axes = (args.tile, args.piece) if tokens_first else (args.piece, args.head_lanes)
     args.inner_by, args.middle_by = Quotient.of(axes[0]), Quotient.of(axes[1])
-    for i, f in enumerate(frequencies[:128]):
-        args.turns[i] = turn_fraction(f)
     grid = (tiles, -(-args.layers // args.layers_each), -(-chunks // args.piece))
-    return Launch(
-        "rope_reposition", args, grid, THREADS, args.tile * 8 + 2 * 4 * args.tile * padded
-    )
+    shared = args.tile * 8 + 2 * 4 * args.tile * padded
+    turns = [turn_fraction(f) for f in frequencies]
+    return Launch("rope_reposition", args, grid, THREADS, shared, turns=turns)
 
 
 def quantize_vector(kind: int, packed: bool, values: Operand, codes: Operand, length: int) -> int:
@@ -243,6 +241,8 @@ def segment_launch(
 ) -> Launch:
     """By group: ``scales [..., tokens, groups]``."""
     args = SegmentArgs()
+    if packed and group % 2:
+        return odd_launch(values, codes, scales, offsets or scales, spec, group, back)
     *outer, channels = values.shape
     operands = [values, codes, scales, offsets or scales]
     steps = []
@@ -269,6 +269,35 @@ def segment_launch(
     args.lanes_log = (-(-args.chunks // held) - 1).bit_length()
     blocks = -(-args.segments // (THREADS >> args.lanes_log))
     return Launch(f"quantize_rows_{held}", args, (blocks,), THREADS)
+
+
+def odd_launch(
+    values: Operand, codes: Operand, scales: Operand, offsets: Operand, spec: QuantizeSpec,
+    group: int, back: bool,
+) -> Launch:  # fmt: skip
+    """Packed codes in groups of an odd size: pairs of groups, or back whole rows."""
+    args = SegmentArgs()
+    *outer, channels = values.shape
+    pairs = channels // group // 2
+    for which, operand in enumerate((values, codes, scales, offsets)):
+        args.base[which] = operand.address
+    each = [2 * group * values.strides[-1], group, 2 * scales.strides[-1], 2 * offsets.strides[-1]]
+    steps = [
+        [*o.strides[:-1], e] for o, e in zip((values, codes, scales, offsets), each, strict=True)
+    ]
+    extents = [*outer, pairs]
+    if back:
+        extents, steps = outer, [s[:-1] for s in steps]
+    args.dim, args.dims = _dims(extents, steps)
+    args.segments = math.prod(extents)
+    args.value_step, args.code_step = values.strides[-1], 1
+    args.scale_step, args.offset_step = scales.strides[-1], offsets.strides[-1]
+    args.length, args.chunks = group, channels // 2
+    args.chunks_by, args.spec = Quotient.of(channels // 2), spec
+    if back:
+        blocks = -(-args.segments * args.chunks // (THREADS * 4))
+        return Launch("dequantize_rows_odd", args, (blocks,), THREADS)
+    return Launch("quantize_rows_odd", args, (-(-args.segments // THREADS),), THREADS)
 
 
 def column_launch(

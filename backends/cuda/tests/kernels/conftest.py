@@ -25,7 +25,7 @@ def _harness():
 
 
 def pytest_collection_modifyitems(config, items):
-    """ACCEL_SHIM_SAMPLE=n: n tests of each file, by lot, for the runs that repeat them elsewhere."""
+    """ACCEL_SHIM_SAMPLE=n: n tests of each file, by lot, where all files are repeated."""
     count = int(os.environ.get("ACCEL_SHIM_SAMPLE", 0))
     if not count:
         return

@@ -58,10 +58,6 @@ def same(a: KVCache, b: KVCache) -> bool:
     return all(torch.equal(bits(x), bits(y)) for x, y in zip(a.tensors, b.tensors, strict=True))
 
 
-def copy_of(source: KVCache, layout: str) -> KVCache:
-    return KVCache([t.clone() for t in source.tensors], layout, block_size=16)
-
-
 def launch(shim: Any, args: aa.ConvertArgs, kinds: tuple[int, int], chunk: int, items: int,
            rows: int) -> None:  # fmt: skip
     vector = chunk * max(aa.SIZES[kinds[0]], aa.SIZES[kinds[1]])
@@ -148,9 +144,7 @@ class Fault(ctypes.Structure):
 @pytest.mark.parametrize("per_token", [False, True])
 def test_tokens_written_as_codes(shim, form, count, per_token):
     generator = torch.Generator().manual_seed(count)
-    key, value = (
-        torch.randn(48, 4, 32, generator=generator).to(BF16) * 20 for _ in range(2)
-    )
+    key, value = (torch.randn(48, 4, 32, generator=generator).to(BF16) * 20 for _ in range(2))
     shape = (48, 4) if per_token else (4,)
     scales = [torch.rand(shape, generator=generator) + 0.01 for _ in range(2)]
     slots = torch.randperm(48, generator=generator)[:count]
@@ -160,9 +154,7 @@ def test_tokens_written_as_codes(shim, form, count, per_token):
     sizes = (2, 1)
     args = aa.ConvertArgs()
     addresses = []
-    for i, (source, (plane, offset)) in enumerate(
-        zip((key, value), made.target, strict=True)
-    ):
+    for i, (source, (plane, offset)) in enumerate(zip((key, value), made.target, strict=True)):
         addresses.append((source.data_ptr(), got.pointers[2 + plane] + offset))
         args.base[2 * i : 2 * i + 2] = addresses[-1]
     chunk = min(aa.widest_chunk(plane, sizes, addresses) for plane in made.plan.planes)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-import arith_args as aa  # noqa: E402
+import arith_args as aa
 
 KINDS = {torch.float32: aa.F32, torch.float16: aa.F16, torch.bfloat16: aa.BF16}
 INTS = {2: (np.uint16, np.int16), 4: (np.uint32, np.int32)}
@@ -102,7 +102,8 @@ def put_list(memory: Any, into: aa.RopeList, values: torch.Tensor, wide: bool) -
     into.data, into.stride, into.wide = array.ctypes.data, 1, int(wide)
 
 
-def launch(code: Any, made: aa.Launch) -> None:
+def launch(code: Any, memory: Any, made: aa.Launch) -> None:
+    made.args.turns = memory.put(np.array(made.turns, np.uint64), "turns").ctypes.data
     code.launch(
         made.kernel, made.args, grid=made.grid, block=made.block, shared_bytes=made.shared_bytes
     )
@@ -127,7 +128,7 @@ def run_tensor(shim: Any, leading: tuple[int, ...], heads: int, dim: int, first:
         for d in reversed(range(len(leading))):
             made.args.dim[d].old_step = made.args.dim[d].new_step = stride
             stride *= leading[d]
-        launch(library(shim, kind, interleaved, vector), made)
+        launch(library(shim, kind, interleaved, vector), memory, made)
         angle = (new - old).double()[..., None] * torch.tensor(inv, dtype=torch.float64)
         keys.check(angle.cos(), angle.sin(), old != new, first, interleaved)
 
@@ -139,7 +140,7 @@ def test_contiguous(shim, dtype, interleaved):
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
-@pytest.mark.parametrize("first, pairs", [(32, 16), (0, 12), (7, 9), (40, 24)])
+@pytest.mark.parametrize(("first", "pairs"), [(32, 16), (0, 12), (7, 9), (40, 24)])
 def test_part_of_the_channels(shim, first, pairs, interleaved):
     run_tensor(shim, (5, 7), 2, 88, first, pairs, torch.bfloat16, interleaved, (0, 1, 2, 3), 8, 2)
 
@@ -200,7 +201,7 @@ def paged(shim: Any, memory: Any, slots: torch.Tensor, wide: bool, listed: bool,
         put_list(memory, args.slots, slots, wide)
         put_list(memory, args.old_positions, old, wide)
         put_list(memory, args.new_positions, new, wide)
-    launch(library(shim, aa.BF16, False, 16), made)
+    launch(library(shim, aa.BF16, False, 16), memory, made)
     return caches, old, new, Fault.from_buffer_copy(record.tobytes())
 
 
@@ -264,7 +265,7 @@ def test_cos_sin_cache(shim, table_dtype):
         put_list(memory, made.args.old_positions, old, True)
         put_list(memory, made.args.new_positions, new, True)
         made.args.dim[0].old_step = made.args.dim[0].new_step = 1
-        launch(library(shim, aa.BF16, False, 16), made)
+        launch(library(shim, aa.BF16, False, 16), memory, made)
         at = torch.complex(*table.double().chunk(2, -1))
         by = at[new] / at[old]
         keys.check(by.real, by.imag, old != new, 0, False)
@@ -303,7 +304,7 @@ def test_angles_up_to_a_million_positions(shim):
         put_list(memory, made.args.old_positions, old, True)
         put_list(memory, made.args.new_positions, new, True)
         made.args.dim[0].old_step = made.args.dim[0].new_step = 1
-        launch(library(shim, aa.F32, False, 4), made)
+        launch(library(shim, aa.F32, False, 4), memory, made)
         for row, delta in zip(keys.view[:, 0].tolist(), deltas, strict=True):
             for i, f in enumerate(inv):
                 c, s = exact_cos_sin(Decimal(float(delta) * f))

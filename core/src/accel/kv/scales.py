@@ -109,7 +109,7 @@ def check_scales(argument: str, scales: Scales, rows: torch.Tensor | None = None
 
 
 def _tensor(argument: str, scale: object, device: torch.device) -> torch.Tensor:
-    """``scale`` as a float32 tensor: the caller's, on ``device``, or of a number, which is checked."""
+    """The caller's float32 tensor on ``device``, or one of a number, which is checked."""
     import torch
 
     if isinstance(scale, torch.Tensor):

@@ -72,6 +72,28 @@ bool run_dequantize(const Quantizer& quantizer, py::handle codes, py::handle sca
              checked);
 }
 
+// For tests: the launches for operands in host memory, as (file, kernel, defines, grid, block, shared
+// bytes, arguments); None when read_operands says no. `workspace`: the address of zeroed memory.
+py::object plan(const Quantizer& quantizer, py::handle values, py::handle codes, py::handle scales,
+                py::handle offsets, bool back, std::uint64_t workspace, int multiprocessors,
+                int cluster, int shared_bytes) {
+  Problem problem;
+  const Arguments arguments{{values.ptr(), codes.ptr(), scales.ptr(), offsets.ptr()}};
+  if (!accel::quantize::read_operands(quantizer.spec, arguments, back, false, &problem)) {
+    return py::none();
+  }
+  py::list made;
+  for (QuantizeLaunch& one : plan_quantize(problem, back, {multiprocessors, cluster, shared_bytes})) {
+    one.columns.workspace = workspace;
+    const auto* const args = static_cast<const char*>(one.args());
+    const std::size_t size = one.by_columns ? sizeof one.columns : sizeof one.segments;
+    const KernelEntry& entry = entry_of(one.variant);
+    made.append(py::make_tuple(entry.file, entry.kernel, defines_of(one.variant), one.grid,
+                               one.block, one.shared_bytes, py::bytes(args, size)));
+  }
+  return made;
+}
+
 }  // namespace
 }  // namespace arith
 
@@ -93,7 +115,10 @@ void bind_quantize(py::module_& module) {
            py::arg("symmetric"), py::arg("zero"), py::arg("lowest"), py::arg("highest"),
            py::arg("steps"))
       .def("quantize", &run_quantize)
-      .def("dequantize", &run_dequantize);
+      .def("dequantize", &run_dequantize)
+      .def("plan", &plan, py::arg("values"), py::arg("codes"), py::arg("scales"),
+           py::arg("offsets"), py::kw_only(), py::arg("back"), py::arg("workspace"),
+           py::arg("multiprocessors"), py::arg("cluster"), py::arg("shared_bytes"));
 }
 
 }  // namespace accel_cuda

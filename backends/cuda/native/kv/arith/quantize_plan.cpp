@@ -214,7 +214,7 @@ std::int64_t strip_bytes(const Problem& p, std::int64_t of_chunk, int vector, st
 // the tokens do not fit.
 bool strip_width(const Problem& p, std::int64_t of_chunk, int vector, const ChipLimits& chip,
                  unsigned* width_log) {
-  if (vector != 16) return false;
+  if (vector != 16 || chip.cluster == 0) return false;
   const std::int64_t rows = (p.tokens.extent + chip.cluster - 1) / chip.cluster;
   const std::int64_t chunks = p.channels.extent / of_chunk;
   const unsigned most = std::min(kColumnsLog, log2_of(chunks));

@@ -28,8 +28,8 @@ struct QuantizeLaunch {
 // What a launch is cut by.
 struct ChipLimits {
   int multiprocessors = 1;
-  int cluster = 1;             // blocks that share their shared memory: of kernels/cluster.h
-  int shared_bytes = 48 << 10; // of a block
+  int cluster = 1;  // blocks that share their shared memory (kernels/cluster.h); 0: use none
+  int shared_bytes = 48 << 10;  // of a block
 
   static ChipLimits of(const Device& device);
 };

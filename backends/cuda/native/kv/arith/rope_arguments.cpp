@@ -100,10 +100,9 @@ bool list_tokens(const std::vector<RopeAxis>& axes, const Indices& from, const I
   return true;
 }
 
-// Where the device finds the turns, if they are too many for a launch's arguments.
+// Where the device finds the turns.
 DevicePointer turns_of(Rotation::Known* known, const Device& device) {
   const std::vector<std::uint64_t>& turns = known->turning.turns;
-  if (turns.size() <= ACCEL_ROPE_FREQUENCIES) return 0;
   std::unique_ptr<DeviceTable>& table = known->tables[device.index];
   if (table == nullptr) {
     table = std::make_unique<DeviceTable>(device, turns.data(), turns.size() * sizeof turns[0]);

@@ -29,7 +29,7 @@ class Rotation {
 
   struct Known {
     Turning turning;
-    std::map<int, std::unique_ptr<DeviceTable>> tables;  // by device, if the pairs are many
+    std::map<int, std::unique_ptr<DeviceTable>> tables;  // of the turns, by device
   };
   Known* find(std::int64_t head_dim);
 

@@ -78,7 +78,7 @@ std::vector<RopeAxis> merged(const std::vector<RopeAxis>& axes) {
 }
 
 std::unique_ptr<RopeLaunch> plan_rope(const KeyHeads& keys, const Turning& turning,
-                                      DevicePointer turns_at, std::int64_t tokens,
+                                      DevicePointer turns, std::int64_t tokens,
                                       int multiprocessors) {
   auto launch = std::make_unique<RopeLaunch>();
   const auto size = static_cast<std::int64_t>(accel::size_of(keys.kind));
@@ -121,10 +121,7 @@ std::unique_ptr<RopeLaunch> plan_rope(const KeyHeads& keys, const Turning& turni
   args.tokens_first = tokens_first ? 1 : 0;
   args.inner_by = quotient(tokens_first ? tile : piece);
   args.middle_by = quotient(tokens_first ? piece : lanes);
-  args.turns_at = turns_at;
-  if (turns_at == 0) {
-    std::copy(turning.turns.begin(), turning.turns.end(), args.turns);
-  }
+  args.turns = turns;
   launch->grid = {static_cast<unsigned>(tiles), static_cast<unsigned>(up(keys.layers, layers_each)),
                   static_cast<unsigned>(up(chunks, piece))};
   launch->shared_bytes = static_cast<unsigned>(tile * 8 + 2 * 4 * tile * padded);

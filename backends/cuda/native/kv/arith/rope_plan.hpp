@@ -50,10 +50,10 @@ struct RopeLaunch {
   accel_rope_args args = {};
 };
 
-// The launch for so many tokens, but for where they are and who they are. `turns_at`: a table of
-// the turns on the device, where they do not fit the arguments.
+// The launch for so many tokens, but for where they are and who they are. `turns`: the turning's,
+// on the device.
 std::unique_ptr<RopeLaunch> plan_rope(const KeyHeads& keys, const Turning& turning,
-                                      DevicePointer turns_at, std::int64_t tokens,
+                                      DevicePointer turns, std::int64_t tokens,
                                       int multiprocessors);
 
 // `axes` without those of extent 1, joined where keys and positions allow.

@@ -55,6 +55,17 @@ DevicePointer allocate(std::size_t bytes) {
 
 }  // namespace
 
+const KernelEntry& entry_of(const Variant& variant) { return kEntries[variant.id]; }
+
+py::dict defines_of(const Variant& variant) {
+  const KernelEntry& entry = entry_of(variant);
+  py::dict defines;
+  for (std::size_t i = 0; i < entry.defines.size(); ++i) {
+    if (entry.defines[i] != nullptr) defines[entry.defines[i]] = variant.values[i];
+  }
+  return defines;
+}
+
 DeviceTable::DeviceTable(const Device& device, const void* content, std::size_t bytes)
     : device_(device) {
   const Current current(device);
@@ -105,14 +116,10 @@ Function DeviceTools::function(const Variant& variant) {
   for (const int value : variant.values) key = key << 8 | static_cast<std::uint64_t>(value);
   const auto known = functions_.find(key);
   if (known != functions_.end()) return known->second;
-  const KernelEntry& entry = kEntries[variant.id];
-  py::dict defines;
-  for (std::size_t i = 0; i < entry.defines.size(); ++i) {
-    if (entry.defines[i] != nullptr) defines[entry.defines[i]] = variant.values[i];
-  }
+  const KernelEntry& entry = entry_of(variant);
   const int shared = entry.large_shared ? device.properties().shared_per_block_opt_in : 0;
   const auto handle =
-      find_(device.index, entry.file, entry.kernel, defines, shared).cast<std::uintptr_t>();
+      find_(device.index, entry.file, entry.kernel, defines_of(variant), shared).cast<std::uintptr_t>();
   return functions_[key] = reinterpret_cast<Function>(handle);
 }
 

@@ -47,6 +47,11 @@ struct Variant {
   std::array<int, 4> values{};
 };
 
+const KernelEntry& entry_of(const Variant& variant);
+
+// The variant's defines by name.
+pybind11::dict defines_of(const Variant& variant);
+
 // Constant device memory, for as long as this lives: tables that are too long for arguments.
 class DeviceTable {
  public:

@@ -48,7 +48,10 @@ void Kernels::load_kernels() const {
   launch(device, gather_slots, {1}, ACCEL_GATHER_THREADS, 0, stream, &no_sequences);
   const accel_upload_args no_bytes = {};
   launch(device, upload, {1}, ACCEL_UPLOAD_THREADS, 0, stream, &no_bytes);
-  ACCEL_CUDA_CALL(stream_synchronize, stream);
+  {
+    const py::gil_scoped_release unlocked;
+    ACCEL_CUDA_CALL(stream_synchronize, stream);
+  }
   driver().stream_destroy(stream);
 }
 

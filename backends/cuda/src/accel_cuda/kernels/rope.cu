@@ -89,8 +89,14 @@ ACCEL_DEVICE bool find_token(const accel_rope_args& args, accel_u32 n, accel_i64
     *new_at = n * args.new_positions.stride;
     return true;
   }
+  if (args.dims == 1) {  // as a rule
+    *offset = n * args.dim[0].step;
+    *old_at = n * args.dim[0].old_step;
+    *new_at = n * args.dim[0].new_step;
+    return true;
+  }
   accel_u32 rest = n;
-  for (int d = args.dims - 1; d >= 0; --d) {
+  ACCEL_NO_UNROLL for (int d = args.dims - 1; d >= 0; --d) {
     const accel_rope_dim& dim = args.dim[d];
     const accel_u32 outer = d == 0 ? 0 : accel_divide(rest, dim.extent);
     const accel_i64 index = rest - outer * dim.extent.by;
@@ -127,9 +133,7 @@ ACCEL_DEVICE double read_table(const accel_rope_args& args, const char* at) {
 ACCEL_DEVICE void find_turn(const accel_rope_args& args, const Move& move, accel_u32 pair,
                             float* c, float* s) {
   if (args.table == 0) {
-    const accel_u64 turns = args.turns_at != 0
-                                ? accel_pointer<const accel_u64>(args.turns_at)[pair]
-                                : args.turns[pair];
+    const accel_u64 turns = accel_pointer<const accel_u64>(args.turns)[pair];
     accel_cos_sin(move.to - move.from, turns, c, s);
     return;
   }
@@ -230,7 +234,7 @@ ACCEL_KERNEL_BOUNDS(256, ACCEL_ROPE_BLOCKS, rope_reposition, accel_rope_args, ar
   const accel_u32 x = args.first + (kInterleaved ? 2 * pair : pair);
   const accel_i64 place = channel_offset(args, x);
   const accel_i64 apart = channel_offset(args, kInterleaved ? x + 1 : x + args.pairs) - place;
-  accel_i64 offset, old_at, new_at;
+  accel_i64 offset = 0, old_at = 0, new_at = 0;
   const bool works = token < args.tile && chunk < chunks && first_head < args.heads &&
                      find_token(args, first_token + token, &offset, &old_at, &new_at);
   offset += place;

@@ -4,7 +4,7 @@
 
 #include "divisor.h"
 
-enum { ACCEL_ROPE_DIMS = 4, ACCEL_ROPE_HERE = 48, ACCEL_ROPE_FREQUENCIES = 128 };
+enum { ACCEL_ROPE_DIMS = 4, ACCEL_ROPE_HERE = 48 };
 
 /* A token that moves, where the host has read the positions: bytes from a layer's base to its first
  * head, and both positions. */
@@ -59,11 +59,10 @@ typedef struct accel_rope_args {
   int tokens_first;
   int unused;
 
-  /* A cos_sin_cache, or turns per position, times 2^64, at `turns_at` or if that is 0 in `turns`. */
-  unsigned long long table, turns_at;
+  /* A cos_sin_cache, or if that is 0 a table of each pair's turns per position, times 2^64. */
+  unsigned long long table, turns;
   long long table_row, table_step; /* bytes */
   int table_kind, unused_2;
-  unsigned long long turns[ACCEL_ROPE_FREQUENCIES];
   accel_rope_token here[ACCEL_ROPE_HERE];
 } accel_rope_args;
 
