@@ -104,7 +104,8 @@ def make_model(coder, symbols, bins, stream, exact=False):
 
 
 def encode(coder, symbols, model, stream, out=None):
-    out = torch.full((encode_bound(symbols.shape),), 0xA5, dtype=torch.uint8) if out is None else out
+    if out is None:
+        out = torch.full((encode_bound(symbols.shape),), 0xA5, dtype=torch.uint8)
     scratch = torch.empty(_native.coding.scratch_bytes(*symbols.shape), dtype=torch.uint8)
     used = coder.encode(there(symbols), there(model), there(out), there(scratch), stream)
     assert (out[used:] == 0xA5).all()

@@ -100,8 +100,8 @@ class Coder:
                     states.ctypes.data, sizes.ctypes.data, out.ctypes.data + offset,
                     state.ctypes.data, result.ctypes.data, bins, twice, look, dry, last, 0,
                 )  # fmt: skip
-                self.launch("encode", "coding_encode", args, max(count, 1), random.choice([64, 128]),
-                            calls.encode_shared(bins, twice))  # fmt: skip
+                threads, shared = random.choice([64, 128]), calls.encode_shared(bins, twice)
+                self.launch("encode", "coding_encode", args, max(count, 1), threads, shared)
                 if not dry:
                     self.launch("encode", "coding_assemble", args, max(count, 1), 256)
 

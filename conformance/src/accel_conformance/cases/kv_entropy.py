@@ -128,7 +128,7 @@ FIXED: dict[str, tuple[tuple[int, int, int], int, str, str]] = {
         (1, 256, 640),
         32,
         "0cfdd52788d9d79e990555d1b3b541b5ed4f0a5b4412c0c1064fcb1d9ee070b4",
-        "0432d94cfd06aec071cc44f12f779caac8a4c8d25370f68467128785c749c887",
+        "828476fac5b7fb344904a3362632a708155bae65b9015f6f89b07bbdc927cbe6",
     ),
     "every-byte": (
         (1, 300, 70),

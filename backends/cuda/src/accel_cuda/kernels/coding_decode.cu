@@ -20,61 +20,65 @@ struct coding_table {
   accel_u32 bins;
 };
 
-/* Of this lane: the last symbol that starts at or below `slot`, which is one of [low, high). */
-ACCEL_DEVICE accel_u32 coding_search(const accel_u32* mine, accel_u32 slot, accel_u32 low,
-                                     accel_u32 high) {
-  while (high - low > 1) {
-    const accel_u32 middle = (low + high) / 2;
-    const bool upper = (mine[middle * CODING_PITCH] & 0xFFFF) <= slot;
-    low = upper ? middle : low;
-    high = upper ? high : middle;
+/* Of this lane: the last symbol that starts at or below each of some slots. */
+template <unsigned Count>
+ACCEL_DEVICE void coding_search(const accel_u32* mine, accel_u32 bins,
+                                const accel_u32 (&slots)[Count], accel_u32 (&symbols)[Count]) {
+  ACCEL_UNROLL
+  for (accel_u32 i = 0; i < Count; ++i) symbols[i] = 0;
+  accel_u32 step = 1;
+  while (step * 2 < bins) step *= 2;
+  ACCEL_NO_UNROLL
+  for (; step != 0; step /= 2) {
+    ACCEL_UNROLL
+    for (accel_u32 i = 0; i < Count; ++i) {
+      const accel_u32 next = accel_min(symbols[i] + step, bins); /* where nothing starts below */
+      const bool beyond = (mine[next * CODING_PITCH] & 0xFFFF) <= slots[i];
+      symbols[i] = beyond && next < bins ? next : symbols[i];
+    }
   }
-  return low;
 }
 
-/* Fills in the buckets from `begin` to `end` of this lane, from its pairs. */
+/* Fills in the buckets from `begin` to `end` of this lane, some at a time, from its pairs. */
 ACCEL_DEVICE void coding_build_first(const coding_table& table, accel_u32 begin, accel_u32 end) {
-  constexpr accel_u32 kShift = CODING_FIRST_SHIFT;
+  enum { kTogether = 8 };
   const accel_u32* const mine = table.pairs + accel_lane();
-  accel_u32 symbol = coding_search(mine, begin << kShift, 0, table.bins);
-  const auto start_of = [&](accel_u32 s) {
-    return s < table.bins ? mine[s * CODING_PITCH] & 0xFFFF : 0xFFFFFFFFu;
-  };
-  accel_u32 next = start_of(symbol + 1);
-  for (accel_u32 b = begin; b < end; ++b) {
-    while (next <= b << kShift) next = start_of(++symbol + 1);
-    table.first[b * 32 + accel_lane()] = (accel_u8)symbol;
+  for (accel_u32 b = begin; b < end; b += kTogether) {
+    accel_u32 slots[kTogether], symbols[kTogether];
+    ACCEL_UNROLL
+    for (accel_u32 i = 0; i < kTogether; ++i) slots[i] = (b + i) << CODING_FIRST_SHIFT;
+    coding_search(mine, table.bins, slots, symbols);
+    ACCEL_UNROLL
+    for (accel_u32 i = 0; i < kTogether; ++i) {
+      table.first[(b + i) * 32 + accel_lane()] = (accel_u8)symbols[i];
+    }
   }
 }
 
+/* The symbol in the middle of a bucket, with that neighbour which has more of the bucket. */
 ACCEL_DEVICE void coding_build_wide(const coding_table& table, accel_u32 begin, accel_u32 end) {
-  constexpr accel_u32 kShift = CODING_WIDE_SHIFT;
+  enum { kTogether = 4 };
   const accel_u32* const mine = table.pairs + accel_lane();
-  accel_u32 symbol = coding_search(mine, begin << kShift, 0, table.bins);
-  accel_u32 here = mine[symbol * CODING_PITCH];
-  accel_u32 stop = (here & 0xFFFF) + (here >> 16);
-  for (accel_u32 b = begin; b < end; ++b) {
-    const accel_u32 from = b << kShift, to = from + (1u << kShift);
-    while (stop <= from && symbol + 1 < table.bins) {
-      here = mine[++symbol * CODING_PITCH];
-      stop = (here & 0xFFFF) + (here >> 16);
+  for (accel_u32 b = begin; b < end; b += kTogether) {
+    accel_u32 slots[kTogether], symbols[kTogether];
+    ACCEL_UNROLL
+    for (accel_u32 i = 0; i < kTogether; ++i) {
+      slots[i] = ((b + i) << CODING_WIDE_SHIFT) + (1u << CODING_WIDE_SHIFT) / 2;
     }
-    accel_u32 one = here, two = mine[(symbol + 1) * CODING_PITCH], chosen = symbol;
-    accel_u32 covered = accel_min(stop, to) - from, best = covered;
-    while (stop < to && symbol + 1 < table.bins) {
-      const accel_u32 before = here, begun = stop;
-      here = mine[++symbol * CODING_PITCH];
-      stop = (here & 0xFFFF) + (here >> 16);
-      const accel_u32 more = accel_min(stop, to) - begun;
-      if (covered + more > best) {
-        best = covered + more;
-        one = before;
-        two = here;
-        chosen = symbol - 1;
-      }
-      covered = more;
+    coding_search(mine, table.bins, slots, symbols);
+    ACCEL_UNROLL
+    for (accel_u32 i = 0; i < kTogether; ++i) {
+      const accel_u32 from = (b + i) << CODING_WIDE_SHIFT, to = from + (1u << CODING_WIDE_SHIFT);
+      const accel_u32 symbol = symbols[i], lower = symbol == 0 ? 0 : symbol - 1;
+      const accel_u32 before = mine[lower * CODING_PITCH], here = mine[symbol * CODING_PITCH];
+      const accel_u32 after = mine[(symbol + 1) * CODING_PITCH];
+      const accel_u32 start = here & 0xFFFF, stop = start + (here >> 16);
+      const accel_u32 below = start > from ? accel_min(start - from, before >> 16) : 0;
+      const accel_u32 above = stop < to ? accel_min(to - stop, after >> 16) : 0;
+      const bool down = below > above && symbol != 0;
+      const accel_u32 one = down ? before : here, two = down ? here : after;
+      table.wide[(b + i) * 32 + accel_lane()] = {one, two >> 16 | (down ? lower : symbol) << 16};
     }
-    table.wide[b * 32 + accel_lane()] = {one, two >> 16 | chosen << 16};
   }
 }
 
@@ -93,19 +97,21 @@ struct coding_words {
   accel_u32x4 pending;   /* this lane's part of the next segment */
 };
 
+/* All lanes go the same way here too. */
 ACCEL_DEVICE void coding_fetch(coding_words& w) {
   const accel_u64 from = w.base + ((accel_u64)w.filled + accel_lane() * 8) * 2;
-  if (from >= w.begin && from + 16 <= w.end && (from & 15) == 0) {
+  const bool whole = from >= w.begin && from + 16 <= w.end && (from & 15) == 0;
+  if (accel_all(whole)) {
     w.pending = accel_load(accel_pointer<const accel_u32x4>(from));
     return;
   }
-  accel_u32 v[4];
-  for (accel_u32 i = 0; i < 4; ++i) {
-    v[i] = 0;
-    for (accel_u32 k = 0; k < 4; ++k) {
-      const accel_u64 a = from + i * 4 + k;
-      if (a >= w.begin && a < w.end) v[i] |= (accel_u32)*accel_pointer<const accel_u8>(a) << 8 * k;
-    }
+  accel_u32 v[4] = {};
+  ACCEL_UNROLL
+  for (accel_u32 i = 0; i < 16; ++i) {
+    const accel_u64 a = from + i;
+    const bool there = a >= w.begin && a < w.end;
+    const accel_u32 byte = *accel_pointer<const accel_u8>(there ? a : w.begin);
+    v[i / 4] |= (there ? byte : 0) << 8 * (i % 4);
   }
   w.pending = {v[0], v[1], v[2], v[3]};
 }
@@ -143,35 +149,33 @@ struct coding_found {
   accel_u32 symbol, offset, frequency; /* offset: of the slot; beyond frequency: not found */
 };
 
-/* Of the two symbols that are likeliest. */
+/* Of the two symbols that are likeliest; with the next state, worked out for both at once. */
 template <unsigned Table>
-ACCEL_DEVICE coding_found coding_look_up(const coding_table& table, accel_u32 slot) {
+ACCEL_DEVICE coding_found coding_look_up(const coding_table& table, accel_u32 slot, accel_u32 q,
+                                         accel_u32* x) {
   const accel_u32 lane = accel_lane();
-  coding_found f;
-  accel_u32 one, two;
+  accel_u32 symbol, one, two;
   if (Table == CODING_TABLE_WIDE) {
     /* From one bucket to the next it is 256 bytes: twice its slots. */
     static_assert(32 * sizeof(accel_u32x2) == 2 << CODING_WIDE_SHIFT, "");
     const accel_u8* const mine = reinterpret_cast<const accel_u8*>(table.wide + lane);
     const accel_u32 at = (slot & ~((1u << CODING_WIDE_SHIFT) - 1)) * 2;
     const accel_u32x2 both = *reinterpret_cast<const accel_u32x2*>(mine + at);
-    f.symbol = both.y >> 16;
+    symbol = both.y >> 16;
     one = both.x;
     two = both.y & 0xFFFF;
   } else {
     const accel_u32* const mine = table.pairs + lane;
-    f.symbol = table.first[(slot & ~((1u << CODING_FIRST_SHIFT) - 1)) + lane];
-    one = mine[f.symbol * CODING_PITCH];
-    two = mine[(f.symbol + 1) * CODING_PITCH] >> 16;
+    symbol = table.first[(slot & ~((1u << CODING_FIRST_SHIFT) - 1)) + lane];
+    one = mine[symbol * CODING_PITCH];
+    two = mine[(symbol + 1) * CODING_PITCH] >> 16;
   }
-  f.offset = slot - (one & 0xFFFF);
-  f.frequency = one >> 16;
-  if (f.offset >= f.frequency) {
-    f.offset -= f.frequency;
-    f.frequency = two;
-    ++f.symbol;
-  }
-  return f;
+  const accel_u32 frequency = one >> 16, offset = slot - (one & 0xFFFF);
+  const accel_u32 further = offset - frequency;
+  const accel_u32 x_one = frequency * q + offset, x_two = two * q + further;
+  const bool first = offset < frequency;
+  *x = first ? x_one : x_two;
+  return {first ? symbol : symbol + 1, first ? offset : further, first ? frequency : two};
 }
 
 /* The same for any slot, in the lanes that are `far` off. All lanes go the same way, so that the
@@ -179,8 +183,8 @@ ACCEL_DEVICE coding_found coding_look_up(const coding_table& table, accel_u32 sl
 ACCEL_DEVICE coding_found coding_look_further(const coding_table& table, accel_u32 slot,
                                               coding_found f, bool far) {
   const accel_u32* const mine = table.pairs + accel_lane();
-  ACCEL_NO_UNROLL
-  for (accel_u32 steps = 0; accel_any(far) && steps < table.bins; ++steps) {
+  accel_u32 steps = table.bins;
+  while (accel_any(far)) {
     const accel_u32 here = mine[f.symbol * CODING_PITCH];
     const accel_u32 start = here & 0xFFFF, offset = slot - start;
     const bool up = far && slot >= start && offset >= here >> 16 && f.symbol + 1 < table.bins;
@@ -188,7 +192,8 @@ ACCEL_DEVICE coding_found coding_look_further(const coding_table& table, accel_u
     f.offset = far ? offset : f.offset;
     f.frequency = far ? here >> 16 : f.frequency;
     f.symbol = f.symbol + (up ? 1 : 0) - (down ? 1 : 0);
-    far = up || down;
+    --steps;
+    far = (up || down) && steps != 0;
   }
   return f;
 }
@@ -225,12 +230,13 @@ ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table&
                                           accel_u32 below) {
   const accel_u32 slot = accel_codec_slot(d.x), q = d.x >> ACCEL_CODEC_SCALE_BITS;
   coding_found f;
+  accel_u32 x;
   if (Table == CODING_TABLE_NONE) {
     f = coding_halve(table, slot, 0, table.bins);
+    x = f.frequency * q + f.offset;
   } else {
-    f = coding_look_up<Table>(table, slot);
+    f = coding_look_up<Table>(table, slot, q, &x);
   }
-  accel_u32 x = f.frequency * q + f.offset;
   accel_u32 lows = accel_ballot(accel_codec_is_low(x) != 0);
   if (Table != CODING_TABLE_NONE) {
     const bool far = f.offset >= f.frequency;
@@ -241,7 +247,9 @@ ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table&
       lows = accel_ballot(accel_codec_is_low(x) != 0);
     }
   }
-  const accel_u32 word = d.words.ring[(d.words.at + accel_popc(lows & below)) % CODING_RING_WORDS];
+  const accel_u32 place = (d.words.at * 2 + accel_popc(lows & below) * 2) % (CODING_RING_WORDS * 2);
+  const accel_u32 word = *reinterpret_cast<const accel_u16*>(
+      reinterpret_cast<const accel_u8*>(d.words.ring) + place);
   d.x = accel_codec_is_low(x) ? x << 16 | word : x;
   d.words.at += accel_popc(lows);
   return f.symbol;

@@ -30,23 +30,17 @@ ACCEL_DEVICE void coding_store_if(bool wanted, accel_u64 to, accel_u32 word) {
 #endif
 }
 
+/* A symbol's start and frequency, and what divides by the latter. */
 struct coding_divisor {
-  accel_u32 start, frequency;
+  accel_u32 pair;          /* start | frequency << 16 */
   accel_u32 factor, shift; /* x * factor >> (32 + shift) is x / frequency or one less */
-  accel_u32 correction;
 };
 
 /* The quotient stays below 2^18, so that four units in the last place of 24 bits make it one too
  * small at most; `factor` is the reciprocal less these, scaled to have its highest bit set. */
 ACCEL_DEVICE coding_divisor coding_divisor_of(accel_u32 pair) {
-  coding_divisor d;
-  d.start = pair & 0xFFFF;
-  d.frequency = pair >> 16;
-  const accel_u32 bits = coding_reciprocal_bits(d.frequency) - 3;
-  d.factor = bits << 8 | 0x80000000u;
-  d.shift = (126 - (bits >> 23)) & 31;
-  d.correction = ACCEL_CODEC_SCALE - d.frequency;
-  return d;
+  const accel_u32 bits = coding_reciprocal_bits(pair >> 16) - 3;
+  return {pair, bits << 8 | 0x80000000u, (126 - (bits >> 23)) & 31};
 }
 
 /* What one lane codes. */
@@ -56,62 +50,98 @@ struct coding_encoder {
   accel_u64 end;   /* the address that they go below */
 };
 
-/* No branch: what is known of the symbol is worked out beside the steps before. */
-template <bool Dry>
-ACCEL_DEVICE void coding_encode_step(coding_encoder& e, const coding_divisor& d) {
-  const bool full = accel_codec_is_full(e.x, d.frequency) != 0;
-  const accel_u32 all = accel_ballot(full);
-  const accel_u32 place = e.given + accel_popc(all >> accel_lane());
-  if (!Dry) coding_store_if(full, e.end + (accel_u64)((accel_i64)(accel_i32)place * -2), e.x);
-  const accel_u32 x = full ? e.x >> 16 : e.x;
-  e.given += accel_popc(all);
+/* Words that lanes give in one step: who, and what each has. */
+struct coding_given {
+  accel_u32 all, word;
+  bool full;
+};
+
+/* One symbol of each lane; no branch. What is known of the symbol is worked out before, where the
+ * words go after: meanwhile the next steps go on. */
+ACCEL_DEVICE coding_given coding_encode_step(accel_u32& state, const coding_divisor& d) {
+  const accel_u32 start = d.pair & 0xFFFF, frequency = d.pair >> 16;
+  coding_given g;
+  g.full = accel_codec_is_full(state, frequency) != 0;
+  g.all = accel_ballot(g.full);
+  g.word = state;
+  const accel_u32 x = g.full ? state >> 16 : state;
   const accel_u32 q = accel_mul_high(x, d.factor) >> d.shift;
-  const accel_u32 r = x - q * d.frequency;
-  const accel_u32 base = (q << ACCEL_CODEC_SCALE_BITS) + d.start;
-  e.x = base + (r >= d.frequency ? r + d.correction : r);
+  const accel_u32 r = x - q * frequency;
+  const accel_u32 base = (q << ACCEL_CODEC_SCALE_BITS) + start;
+  state = base + (r >= frequency ? r + (ACCEL_CODEC_SCALE - frequency) : r);
+  return g;
 }
 
-/* One row of a stream, from the last token to the first. True if some symbol of this lane cannot be
- * encoded; another is then taken for it. A lane that is not active reads nothing. */
 template <bool Dry>
-ACCEL_DEVICE bool coding_encode_row(coding_encoder& e, const accel_u32* pairs, accel_u32 bins,
-                                    const accel_u8* from, accel_i64 stride, accel_u32 tokens,
-                                    bool active) {
-  enum { kAhead = CODING_TOKENS_AHEAD };
-  const accel_u32* const mine = pairs + accel_lane();
-  accel_u32 next[kAhead];
-  bool wrong = false;
-  from += (accel_i64)(tokens - 1) * stride;
+ACCEL_DEVICE void coding_give(coding_encoder& e, const coding_given& g) {
+  const accel_u32 place = e.given + accel_popc(g.all >> accel_lane());
+  if (!Dry) coding_store_if(g.full, e.end + (accel_u64)((accel_i64)(accel_i32)place * -2), g.word);
+  e.given += accel_popc(g.all);
+}
+
+/* The symbols of a lane's channel, from the last token to the first. */
+struct coding_source {
+  const accel_u32* pairs; /* of the lane */
+  const accel_u8* next;
+  accel_i64 stride;
+  accel_u32 left; /* not loaded yet */
+  accel_u32 bins;
+  bool active; /* a lane that is not reads nothing */
+  bool wrong;  /* some symbol cannot be encoded; another is taken for it */
+};
+
+/* Brings the next symbols, and zeros past the last. */
+ACCEL_DEVICE void coding_load_symbols(coding_source& s, accel_u32 (&symbols)[CODING_TOKENS_AHEAD]) {
   ACCEL_UNROLL
-  for (accel_u32 k = 0; k < kAhead; ++k) {
-    next[k] = active && k < tokens ? from[-(accel_i64)k * stride] : 0;
+  for (accel_u32 k = 0; k < CODING_TOKENS_AHEAD; ++k) {
+    symbols[k] = s.active && k < s.left ? s.next[-(accel_i64)k * s.stride] : 0;
   }
+  s.next -= CODING_TOKENS_AHEAD * s.stride;
+  s.left -= accel_min(s.left, (accel_u32)CODING_TOKENS_AHEAD);
+}
+
+/* `now` of the symbols are some. */
+ACCEL_DEVICE void coding_look_up(coding_source& s,
+                                 const accel_u32 (&symbols)[CODING_TOKENS_AHEAD], accel_u32 now,
+                                 coding_divisor (&d)[CODING_TOKENS_AHEAD]) {
+  ACCEL_UNROLL
+  for (accel_u32 k = 0; k < CODING_TOKENS_AHEAD; ++k) {
+    const accel_u32 pair = s.pairs[accel_min(symbols[k], s.bins - 1) * CODING_PITCH];
+    s.wrong |= k < now && (symbols[k] >= s.bins || pair >> 16 == 0);
+    d[k] = coding_divisor_of(pair);
+  }
+}
+
+/* One row of a stream. While symbols are coded, the next ones' frequencies are looked up, and those
+ * after them are brought. */
+template <bool Dry>
+ACCEL_DEVICE void coding_encode_row(coding_encoder& e, coding_source& s, accel_u32 tokens) {
+  enum : accel_u32 { kAhead = CODING_TOKENS_AHEAD };
+  accel_u32 symbols[kAhead];
+  coding_divisor d[kAhead];
+  coding_load_symbols(s, symbols);
+  coding_look_up(s, symbols, tokens, d);
+  coding_load_symbols(s, symbols);
   accel_u32 left = tokens;
   for (; left >= kAhead; left -= kAhead) {
-    coding_divisor d[kAhead];
+    coding_divisor next[kAhead];
+    coding_look_up(s, symbols, left - kAhead, next);
+    coding_load_symbols(s, symbols);
+    coding_given before = coding_encode_step(e.x, d[0]);
     ACCEL_UNROLL
-    for (accel_u32 k = 0; k < kAhead; ++k) {
-      const accel_u32 pair = mine[accel_min(next[k], bins - 1) * CODING_PITCH];
-      wrong |= next[k] >= bins || pair >> 16 == 0;
-      d[k] = coding_divisor_of(pair);
+    for (accel_u32 k = 1; k < kAhead; ++k) {
+      const coding_given now = coding_encode_step(e.x, d[k]);
+      coding_give<Dry>(e, before);
+      before = now;
     }
-    from -= kAhead * stride;
+    coding_give<Dry>(e, before);
     ACCEL_UNROLL
-    for (accel_u32 k = 0; k < kAhead; ++k) {
-      next[k] = active && k + kAhead < left ? from[-(accel_i64)k * stride] : 0;
-    }
-    ACCEL_UNROLL
-    for (accel_u32 k = 0; k < kAhead; ++k) coding_encode_step<Dry>(e, d[k]);
+    for (accel_u32 k = 0; k < kAhead; ++k) d[k] = next[k];
   }
   ACCEL_UNROLL
   for (accel_u32 k = 0; k < kAhead; ++k) {
-    if (k < left) {
-      const accel_u32 pair = mine[accel_min(next[k], bins - 1) * CODING_PITCH];
-      wrong |= next[k] >= bins || pair >> 16 == 0;
-      coding_encode_step<Dry>(e, coding_divisor_of(pair));
-    }
+    if (k < left) coding_give<Dry>(e, coding_encode_step(e.x, d[k]));
   }
-  return wrong;
 }
 
 /* Reports the symbols of a lane's channel that cannot be encoded: rare, so it reads them again. */
@@ -186,13 +216,16 @@ ACCEL_KERNEL_BOUNDS(128, 4, coding_encode, coding_encode_args, args) {
                                           (accel_i64)place.token * args.symbols.token_stride +
                                           (accel_i64)channel * args.symbols.channel_stride));
       const accel_u32* const pairs = tables + (args.twice ? (r & 1) * size : 0);
-      const bool active = accel_lane() < row.lanes;
       const accel_i64 stride = args.symbols.token_stride;
       const accel_u32 tokens = (accel_u32)place.tokens;
-      const bool wrong =
-          args.dry ? coding_encode_row<true>(e, pairs, args.bins, from, stride, tokens, active)
-                   : coding_encode_row<false>(e, pairs, args.bins, from, stride, tokens, active);
-      if (wrong && active && args.look) coding_report_symbols(args, place, row, channel, from);
+      coding_source s{pairs + accel_lane(), from + (accel_i64)(tokens - 1) * stride, stride, tokens,
+                      args.bins, accel_lane() < row.lanes, false};
+      if (args.dry) {
+        coding_encode_row<true>(e, s, tokens);
+      } else {
+        coding_encode_row<false>(e, s, tokens);
+      }
+      if (s.wrong && s.active && args.look) coding_report_symbols(args, place, row, channel, from);
     } else if (args.twice && r != 0) {
       build(r - 1, accel_thread() - 32, accel_threads() - 32);
     }
@@ -256,7 +289,7 @@ ACCEL_KERNEL_BOUNDS(256, 4, coding_assemble, coding_encode_args, args) {
   ACCEL_SHARED accel_u32 partial[32];
   ACCEL_SHARED accel_u32 word;
   coding_state* const state = coding_state_of(args.state);
-  const accel_u64 key = coding_first_finding(args.state);
+  const accel_u64 key = ~state->finding; /* nobody reports any more */
   const accel_u64 index = accel_block_x();
   if (key == CODING_NO_FINDING && index < args.count) {
     const accel_u32* const sizes = accel_pointer<const accel_u32>(args.sizes);
