@@ -57,7 +57,7 @@ def test_the_graph_holds_operands(backend: Any, driver: Any) -> None:
     gc.collect()
     stream.synchronize()
     assert ghost() is not None
-    assert _native.held_references(0) == held, "an event was recorded inside a capture"
+    assert _native.held_references(0) <= held, "the graph's operand waits for an event as well"
     assert driver.graphs() == before + 1
     opened = threading.Event()
     stream.add_callback(lambda: opened.wait(20))

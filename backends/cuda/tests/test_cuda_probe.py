@@ -75,6 +75,7 @@ def test_no_hardware() -> None:
     assert "no NVIDIA or AMD device" in found.reason
     assert "libcuda.so.1: not found" in found.reason
     assert "torch 2.13.0+cpu is built without CUDA and ROCm" in found.reason
+    assert "no compiler for kernels (NVRTC or hiprtc)" in found.reason
     assert "pip install nvidia-cuda-nvrtc" in found.details["nvrtc"]
     # A driver without a device is none either (a container started without its GPUs).
     assert not judge(replace(WHOLE, nvidia=0)).hardware_present

@@ -97,7 +97,7 @@ std::uintptr_t function(std::uintptr_t module, const std::string& name, int inde
 
 void bind_driver(py::module_& module) {
   module.def("open_driver", &open, "vendor"_a, "path"_a = "",
-             "Open the driver library and initialise it: once in a process, later calls do nothing.");
+             "Open the driver library and initialise it; later calls in the process do nothing.");
   module.def("driver_is_open", &driver_is_open);
   module.def("describe_driver", &describe_driver,
              "vendor, library, version, and the optional entries that it lacks.");

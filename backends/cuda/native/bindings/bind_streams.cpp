@@ -23,8 +23,8 @@ namespace {
 Event& as_event(py::handle object) {
   py::detail::make_caster<Event> caster;
   if (!caster.load(object, false)) {
-    accel::fail("DTypeError", "event", "an event of the cuda backend", accel::describe(object.ptr()),
-                "create events with backend.events.create()");
+    accel::fail("DTypeError", "event", "an event of the cuda backend",
+                accel::describe(object.ptr()), "create events with backend.events.create()");
   }
   return py::detail::cast_op<Event&>(caster);
 }
@@ -59,7 +59,7 @@ py::object enter_stream(py::object self) {
 
 void leave_stream(Stream& stream, const py::args&) { leave(stream.device()); }
 
-// The object it was adopted from; else a new one, which keeps ours from being given to another owner.
+// The object it was adopted from; else a new one, which keeps ours from getting another owner.
 py::object as_torch(const py::object& self) {
   if (py::hasattr(self, "_torch")) return self.attr("_torch");
   const auto& stream = py::cast<const Stream&>(self);
@@ -72,7 +72,8 @@ py::object as_torch(const py::object& self) {
 void check_handle(const Device& device, std::uintptr_t handle) {
   const auto refuse = [&](const std::string& given) {
     accel::fail("ArgumentError", "handle",
-                "the handle of a live stream of device cuda:" + std::to_string(device.index), given);
+                "the handle of a live stream of device cuda:" + std::to_string(device.index),
+                given);
   };
   if (handle == 0) return;
   constexpr std::uintptr_t kPage = 4096;
@@ -225,8 +226,9 @@ void bind_streams(py::module_& module) {
       "Where a kernel on this stream reports a fault: the record's address for the device.");
   module.def(
       "launch",
-      [](const Stream& stream, std::uintptr_t kernel, const std::tuple<unsigned, unsigned, unsigned>& grid,
-         unsigned block, unsigned shared_bytes, const py::bytes& args) {
+      [](const Stream& stream, std::uintptr_t kernel,
+         const std::tuple<unsigned, unsigned, unsigned>& grid, unsigned block,
+         unsigned shared_bytes, const py::bytes& args) {
         const std::string bytes = args;
         Submission submission(stream.runtime);
         launch(stream.device(), reinterpret_cast<Function>(kernel),

@@ -71,8 +71,8 @@ Device& Device::get(int index) {
   if (Device* known = find(index)) return *known;
   const int number = count();
   if (index < 0 || index >= number || index >= kMostDevices) {
-    throw DriverMissing("the driver sees " + std::to_string(number) + " devices, and none with index " +
-                            std::to_string(index),
+    throw DriverMissing("the driver sees " + std::to_string(number) +
+                            " devices, and none with index " + std::to_string(index),
                         "name a lower index, or make more devices visible");
   }
   DeviceOrdinal ordinal = 0;

@@ -57,15 +57,16 @@ std::string cure_of(Result code) {
              "processes with multiprocessing's 'spawn' or 'forkserver'";
     case kDeinitialized: return "the process is ending: close the backend before";
     case 100:
-      return "no device is visible: look at CUDA_VISIBLE_DEVICES (HIP_VISIBLE_DEVICES), and whether "
-             "the container was given a GPU";
+      return "no device is visible: look at CUDA_VISIBLE_DEVICES (HIP_VISIBLE_DEVICES), and "
+             "whether the container was given a GPU";
     case 101: return "name a device that exists: see torch.cuda.device_count()";
     case 34:
     case 803:
     case 804:
       return "the driver library does not fit the kernel module: reboot after a driver upgrade, or "
              "install the same version of both";
-    case 802: return "wait for the fabric manager, or start it: systemctl status nvidia-fabricmanager";
+    case 802:
+      return "wait for the fabric manager, or start it: systemctl status nvidia-fabricmanager";
     case 999: return "look at the system log (dmesg) for the driver's message";
     case 209:
     case 218:

@@ -34,8 +34,8 @@ int resident_blocks(const Device& device, Function function, unsigned block,
 inline void launch(const Device&, Function function, Dim3 grid, unsigned block,
                    unsigned shared_bytes, StreamHandle stream, const void* args) {
   void* parameters[] = {const_cast<void*>(args)};
-  ACCEL_CUDA_CALL(launch_kernel, function, grid.x, grid.y, grid.z, block, 1, 1, shared_bytes, stream,
-                  parameters, nullptr);
+  ACCEL_CUDA_CALL(launch_kernel, function, grid.x, grid.y, grid.z, block, 1, 1, shared_bytes,
+                  stream, parameters, nullptr);
 }
 
 }  // namespace accel_cuda

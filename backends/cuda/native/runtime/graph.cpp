@@ -36,7 +36,8 @@ void replay_is_over(void* runtime) {
 
 }  // namespace
 
-Graph::Graph(std::shared_ptr<Stream> stream_) : stream(std::move(stream_)), runtime_(stream->runtime) {}
+Graph::Graph(std::shared_ptr<Stream> stream_)
+    : stream(std::move(stream_)), runtime_(stream->runtime) {}
 
 Graph::~Graph() {
   try {
@@ -94,10 +95,10 @@ void Graph::end(bool keep) {
 
 void Graph::replay(StreamHandle on) {
   if (!ready()) {
-    accel::fail_message("StateError", capturing_ ? "the graph is still being captured. Cure: replay "
-                                                   "it after the `with` block"
-                                                 : "the graph was not captured: its `with` block "
-                                                   "was never entered, or failed");
+    accel::fail_message(
+        "StateError",
+        capturing_ ? "the graph is still being captured. Cure: replay it after the `with` block"
+                   : "the graph was not captured: its `with` block was never entered, or failed");
   }
   StreamState& state = runtime_.state(on);
   for (StreamState* captured : touched_) {

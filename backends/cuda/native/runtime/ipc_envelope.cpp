@@ -89,7 +89,8 @@ IpcEventHandle open_ipc_handle(const Device& device, const std::string& bytes) {
                 "the handle of an event of device cuda:" + std::to_string(device.index),
                 "that of another device", "open it with the backend of that device");
   }
-  if (envelope.namespace_ == process_namespace() && start_of(envelope.process) != envelope.started) {
+  if (envelope.namespace_ == process_namespace() &&
+      start_of(envelope.process) != envelope.started) {
     accel::fail("ArgumentError", "handle", "the handle of an event whose process is running",
                 "one of process " + std::to_string(envelope.process) + ", which has ended");
   }

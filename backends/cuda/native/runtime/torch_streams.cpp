@@ -131,7 +131,8 @@ void leave(const Device& device) {
   ThreadStreams& mine = this_thread();
   if (mine.entered.empty() || mine.entered.back().device != &device) {
     accel::fail_message("StateError",
-                        "a stream is left on a thread, or in an order, in which it was not entered");
+                        "a stream is left on a thread, or in an order, in which it was not "
+                        "entered");
   }
   const Saved saved = mine.entered.back();
   mine.entered.pop_back();

@@ -1,8 +1,8 @@
 // torch's idea of the current stream, and telling torch's allocator where its tensors are used.
 //
 // torch is not linked: its own functions are called as Python calls them, found once. Where torch
-// has none (a build without CUDA, in tests of this module) the current stream is kept here, for each
-// thread. The GIL must be held.
+// has none (a build without CUDA, in tests of this module) the current stream is kept here, for
+// each thread. The GIL must be held.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -67,6 +67,8 @@ def judge(machine: Machine) -> accel.Probe:
             lacks.append(f"no driver ({machine.cuda_error or 'libcuda.so.1 is not there'})")
         if machine.torch_version and not (machine.torch_cuda or machine.torch_hip):
             lacks.append(f"torch {machine.torch_version} is built without CUDA and ROCm")
+        if not machine.compiler:
+            lacks.append("no compiler for kernels (NVRTC or hiprtc)")
         return accel.Probe(
             available=False,
             reason="; ".join(lacks),

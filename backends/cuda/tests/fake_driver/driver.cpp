@@ -56,6 +56,11 @@ const Named kErrors[] = {
 
 Context* current_context() { return current; }
 
+bool defect(const char* name) {
+  const char* const wanted = std::getenv("ACCEL_FAKE_DEFECT");
+  return wanted != nullptr && std::strcmp(wanted, name) == 0;
+}
+
 int injected(const char* entry) {
   std::lock_guard<std::mutex> lock(failing);
   ++calls()[entry];

@@ -105,6 +105,9 @@ int give(Stream* stream, std::function<void()> operation);
 // Queues it whether the stream is captured or not.
 void queue(Stream* stream, std::function<void()> operation);
 
+// Whether the driver is to be wrong in the way of this name (ACCEL_FAKE_DEFECT): to test tests.
+bool defect(const char* name);
+
 // The error that the next call of this entry is to return, 0 for none.
 int injected(const char* entry);
 #define FAKE_INJECT(name)                                  \

@@ -30,6 +30,7 @@ std::shared_ptr<Graph> make_graph() {
 // What a handle of a graph, or of one that can be launched, points to.
 struct Holder {
   std::shared_ptr<Graph> graph;
+  bool launched = false;
 };
 Registry<Holder>& holders() {
   static auto* only = new Registry<Holder>;
@@ -104,7 +105,7 @@ FAKE_ENTRY int cuStreamEndCapture(void* handle, void** graph) {
   }
   FAKE_INJECT("cuStreamEndCapture");  // the capture has ended all the same
   if (!capture->valid) return kCaptureInvalidated;
-  if (!joined) return kCaptureUnjoined;
+  if (!joined && !defect("accepts-unjoined")) return kCaptureUnjoined;
   *graph = holders().add(new Holder{capture->graph});
   return 0;
 }
@@ -131,6 +132,8 @@ FAKE_ENTRY int cuGraphLaunch(void* handle, void* stream_handle) {
   Holder* const holder = holders().find(handle);
   if (holder == nullptr) return kInvalidHandle;
   const auto graph = holder->graph;
+  if (defect("replays-once") && holder->launched) return 0;
+  holder->launched = true;
   return give(stream_of(stream_handle), [graph] {
     for (const auto& operation : graph->operations) operation();
   });

@@ -235,8 +235,10 @@ FAKE_ENTRY int cuMemcpy2DAsync_v2(const Memcpy2D* given, void* stream) {
   if (p.width == 0 || p.height == 0) return 0;
   if (p.width > p.src_pitch || p.width > p.dst_pitch) return kInvalidValue;
   constexpr unsigned kHostType = 1;
-  const auto src = p.src_type == kHostType ? reinterpret_cast<std::uint64_t>(p.src_host) : p.src_device;
-  const auto dst = p.dst_type == kHostType ? reinterpret_cast<std::uint64_t>(p.dst_host) : p.dst_device;
+  const auto src =
+      p.src_type == kHostType ? reinterpret_cast<std::uint64_t>(p.src_host) : p.src_device;
+  const auto dst =
+      p.dst_type == kHostType ? reinterpret_cast<std::uint64_t>(p.dst_host) : p.dst_device;
   for (std::size_t row = 0; row < p.height; ++row) {
     const int code = copy(dst + p.dst_x + (p.dst_y + row) * p.dst_pitch,
                           src + p.src_x + (p.src_y + row) * p.src_pitch, p.width, stream);

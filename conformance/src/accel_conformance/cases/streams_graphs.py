@@ -241,7 +241,7 @@ def test_abandoned(backend: Backend) -> None:
 
 
 @case(level=1, needs=GRAPHS)
-def test_refused(backend: Backend) -> None:
+def test_graph_refused(backend: Backend) -> None:
     """No capture of the default stream, none within itself, and no replay before its end."""
     with pytest.raises(ArgumentError) as caught:
         with backend.streams.capture(backend.streams.default()):
@@ -258,7 +258,7 @@ def test_refused(backend: Backend) -> None:
 
 
 @case(level=1, needs=CALLBACKS)
-def test_many(backend: Backend) -> None:
+def test_many_graphs(backend: Backend) -> None:
     """Graphs of several streams, replayed in turn and dropped while they run."""
     streams = [backend.streams.create() for _ in range(3)]
     seen: list[tuple[int, int]] = []
