@@ -614,6 +614,49 @@ def test_pinned_blocks_are_not_reused_under_a_copy(
     assert pointer in [pool.empty(MIB, torch.uint8).data_ptr() for _ in range(1)]
 
 
+def test_blocks_freed_in_a_capture(
+    backend: Any, memcpy: Any, pool: Any, memory: Any, driver: Any
+) -> None:
+    """No event can be recorded then: the block waits until the capture has ended, which it does
+    not disturb."""
+    stream = backend.streams.create()
+    tensor, device = pinned(pool, random_bytes(MIB)), memory.empty(MIB)
+    pointer = tensor.data_ptr()
+    memcpy.copy_async(device, tensor, stream)
+    with backend.streams.capture(stream) as graph:
+        memcpy.fill(device, 3, stream)
+        del tensor
+        gc.collect()
+        others = [pool.empty(MIB, torch.uint8) for _ in range(3)]
+        assert pointer not in [other.data_ptr() for other in others]
+    graph.replay(stream)
+    stream.synchronize()
+    assert (contents(device) == 3).all()
+    assert pool.empty(MIB, torch.uint8).data_ptr() not in (0, *[o.data_ptr() for o in others])
+    pool.trim()
+    assert pointer not in [other.data_ptr() for other in others]
+
+
+def test_events_are_shared(backend: Any, memcpy: Any, pool: Any, memory: Any, driver: Any) -> None:
+    """Copies of pinned memory record no event; those with owners one for many of them."""
+    stream = backend.streams.create()
+    tensor, device = pinned(pool, random_bytes(100)), memory.empty(100)
+    bare = MemRef(device.pointer, 100, device.device)
+    before = driver.calls("cuEventRecord")
+    for _ in range(64):
+        memcpy.copy_async(bare, tensor, stream)
+    assert driver.calls("cuEventRecord") == before
+    owners = [Owner() for _ in range(64)]
+    ghosts = [weakref.ref(owner) for owner in owners]
+    for owner in owners:
+        memcpy.copy_async(MemRef(device.pointer, 100, device.device, owner=owner), tensor, stream)
+    assert driver.calls("cuEventRecord") <= before + 4
+    del owner, owners
+    stream.synchronize()
+    gc.collect()
+    assert not any(ghost() is not None for ghost in ghosts)
+
+
 def test_a_failing_driver_is_said(
     backend: Any, memcpy: Any, pool: Any, memory: Any, driver: Any
 ) -> None:

@@ -10,7 +10,7 @@ namespace {
 
 using Dim = accel::StridedPlan::Dim;
 
-constexpr std::int64_t kTileFrom = 8;  // of each side: shorter ones leave most of a tile empty
+constexpr std::int64_t kTileFrom = ACCEL_TILE;  // of each side: shorter ones leave tiles empty
 
 accel_strided_axis axis_of(const Dim& dim) {
   accel_strided_axis axis{};

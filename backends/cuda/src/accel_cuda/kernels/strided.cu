@@ -30,7 +30,8 @@ ACCEL_DEVICE places place_of_unit(const accel_strided_args& args, accel_u64 unit
 }
 
 /* Blocks take turns; a thread loads a few units, far enough apart to stay side by side with its
- * neighbours', before it stores the first. */
+ * neighbours', before it stores the first. Loads go through L1: where units lie apart in the source,
+ * neighbours find theirs in lines that were loaded before. */
 template <unsigned Unit, bool Small>
 ACCEL_DEVICE void copy_units(const accel_strided_args& args) {
   typedef accel_vector<Unit> V;
@@ -45,7 +46,7 @@ ACCEL_DEVICE void copy_units(const accel_strided_args& args) {
       if (n >= args.units) break;
       const places at = place_of_unit<Small>(args, n);
       target[i] = at.dst;
-      value[i] = accel_load_stream(accel_pointer<const V>(at.src));
+      value[i] = accel_load(accel_pointer<const V>(at.src));
     }
     ACCEL_UNROLL
     for (int i = 0; i < ACCEL_STRIDED_UNROLL; ++i) {
