@@ -63,10 +63,10 @@ T shuffle(const char* name, T v, unsigned lane, int width, const char* file, int
 #define ACCEL_STANDIN_WHERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
 inline void __syncthreads(ACCEL_STANDIN_WHERE) { accel_shim::sync_threads(file, line); }
-inline void __builtin_amdgcn_wave_barrier(ACCEL_STANDIN_WHERE) {
+inline void standin_amdgcn_wave_barrier(ACCEL_STANDIN_WHERE) {
   accel_shim::meet("accel_sync_group", 0, file, line);
 }
-inline void __builtin_amdgcn_fence(int, const char*) {}
+inline void standin_amdgcn_fence(int, const char*) {}
 inline void __threadfence_block() { accel_shim::fence(); }
 inline void __threadfence() { accel_shim::fence(); }
 inline void __threadfence_system() { accel_shim::fence(); }
@@ -96,12 +96,12 @@ T __shfl_xor(T v, int mask, int width, ACCEL_STANDIN_WHERE) {
 }
 
 template <typename T>
-T __builtin_nontemporal_load(const T* p, ACCEL_STANDIN_WHERE) {
+T standin_nontemporal_load(const T* p, ACCEL_STANDIN_WHERE) {
   accel_shim::check_aligned(p, alignof(T), file, line);
   return *p;
 }
 template <typename T, typename V>
-void __builtin_nontemporal_store(V v, T* p, ACCEL_STANDIN_WHERE) {
+void standin_nontemporal_store(V v, T* p, ACCEL_STANDIN_WHERE) {
   accel_shim::check_aligned(p, alignof(T), file, line);
   *p = v;
 }
@@ -144,7 +144,14 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
   return (unsigned long long)((unsigned __int128)a * b >> 64);
 }
 
-inline void __builtin_amdgcn_s_sleep(int, ACCEL_STANDIN_WHERE) { accel_shim::yield(file, line); }
+inline void standin_amdgcn_s_sleep(int, ACCEL_STANDIN_WHERE) { accel_shim::yield(file, line); }
 inline unsigned long long wall_clock64() { return accel_shim::nanoseconds() / 10; }
+
+/* As macros: g++ does not mangle names that begin with __builtin. */
+#define __builtin_nontemporal_load standin_nontemporal_load
+#define __builtin_nontemporal_store standin_nontemporal_store
+#define __builtin_amdgcn_wave_barrier standin_amdgcn_wave_barrier
+#define __builtin_amdgcn_fence standin_amdgcn_fence
+#define __builtin_amdgcn_s_sleep standin_amdgcn_s_sleep
 
 #endif
