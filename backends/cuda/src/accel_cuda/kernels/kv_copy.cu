@@ -15,7 +15,11 @@
 #include "copy_places.h"
 
 // Blocks that shall fit a multiprocessor at once, without spilling.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+#define KV_COPY_RESIDENT 4
+#else
 #define KV_COPY_RESIDENT 7
+#endif
 
 namespace {
 
