@@ -19,8 +19,7 @@ from accel_cuda import _native
 
 CPU = CpuKVCoding()
 HARNESS = Path(__file__).parent / "kernels" / "shim" / "harness.py"
-FILES = {"model": "model", "encode": "encode", "assemble": "encode", "verify": "verify",
-         "decode": "decode"}  # fmt: skip
+NAMES = ("model", "encode", "assemble", "verify", "decode")
 RUN = ctypes.CFUNCTYPE(
     None, ctypes.POINTER(ctypes.c_uint), ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p
 )
@@ -49,9 +48,9 @@ class Kernels:
         builder = module.ShimBuilder(folder)
         self.failures, self.launches, self._kept = [], [], []
         handles, image = {}, _native.load_module(0, b"shim")
-        for name, file in FILES.items():
-            library = builder.library(f"coding_{file}.cu")
+        for name in NAMES:
             kernel = f"coding_{name}"
+            library = builder.library(f"{kernel}.cu")
             run = RUN(self._runner(library, kernel))
             self._kept.append(run)
             driver._library.accel_fake_kernel(

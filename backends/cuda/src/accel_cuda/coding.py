@@ -24,13 +24,7 @@ __all__ = ["CODING", "CudaKVCoding"]
 
 CODING = {Capability.KV_ENTROPY: Level.NATIVE}
 
-_FILES = {
-    "model": "coding_model.cu",
-    "encode": "coding_encode.cu",
-    "assemble": "coding_encode.cu",
-    "verify": "coding_verify.cu",
-    "decode": "coding_decode.cu",
-}
+_NAMES = ("model", "encode", "assemble", "verify", "decode")
 
 
 class CudaKVCoding(Coding):
@@ -46,9 +40,12 @@ class CudaKVCoding(Coding):
         shared = _native.coding.shared_bytes()
         handles = {
             name: kernels.function(
-                index, file, f"coding_{name}", dynamic_shared=shared.get(f"coding_{name}", 0)
+                index,
+                f"coding_{name}.cu",
+                f"coding_{name}",
+                dynamic_shared=shared.get(f"coding_{name}", 0),
             )
-            for name, file in _FILES.items()
+            for name in _NAMES
         }
         return _native.coding.Coder(index, handles)
 

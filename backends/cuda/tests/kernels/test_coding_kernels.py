@@ -54,7 +54,8 @@ class Coder:
 
     def __init__(self, shim):
         self.libraries = {
-            name: shim(f"coding_{name}.cu") for name in ("model", "encode", "verify", "decode")
+            name: shim(f"coding_{name}.cu")
+            for name in ("model", "encode", "assemble", "verify", "decode")
         }
 
     def launch(self, name, kernel, args, grid, block, shared=0):
@@ -103,7 +104,7 @@ class Coder:
                 threads, shared = random.choice([64, 128]), calls.encode_shared(bins, twice)
                 self.launch("encode", "coding_encode", args, max(count, 1), threads, shared)
                 if not dry:
-                    self.launch("encode", "coding_assemble", args, max(count, 1), 256)
+                    self.launch("assemble", "coding_assemble", args, max(count, 1), 256)
 
             if wave >= split.streams:
                 run(0, split.streams, True, False, True)

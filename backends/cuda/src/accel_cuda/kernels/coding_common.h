@@ -72,6 +72,26 @@ ACCEL_DEVICE accel_u32 coding_block_sum(accel_u32 v, accel_u32* partial) {
   return v;
 }
 
+/* Writes to device memory where `wanted`. On CUDA without a branch, at which a group would come apart,
+ * and free to change places with accesses to shared memory: nothing in the kernel reads it back. */
+ACCEL_DEVICE void coding_store_word_if(bool wanted, accel_u64 to, accel_u32 word) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p st.global.u16 [%0], %1; }" ::"l"(to),
+               "h"((accel_u16)word), "r"((accel_u32)wanted));
+#else
+  if (wanted) *accel_pointer<accel_u16>(to) = (accel_u16)word;
+#endif
+}
+
+ACCEL_DEVICE void coding_store_byte_if(bool wanted, accel_u64 to, accel_u32 byte) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p st.global.u8 [%0], %1; }" ::"l"(to),
+               "r"(byte), "r"((accel_u32)wanted));
+#else
+  if (wanted) *accel_pointer<accel_u8>(to) = (accel_u8)byte;
+#endif
+}
+
 /* Little-endian numbers at any address: tensors of bytes may begin anywhere. */
 ACCEL_DEVICE accel_u32 coding_load_unit(accel_u64 address) {
   if ((address & 3) == 0) return accel_load(accel_pointer<const accel_u32>(address));
