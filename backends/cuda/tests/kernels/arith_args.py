@@ -148,6 +148,7 @@ def rope_launch(
     blocks: int = 264,
     tokens_first: bool = False,
     head_lanes: int = 0,
+    threads: int = THREADS,
 ) -> Launch:
     """For keys ``[..., heads, head_dim]``; which tokens is left to the caller.
 
@@ -169,10 +170,10 @@ def rope_launch(
     args.tokens, args.layers = tokens, max(1, len(layers))
     args.head_stride, args.stride = keys.strides[-2:]
     args.inner, args.first, args.pairs = keys.shape[-1], first, pairs
-    args.chunks, args.piece = chunks, min(chunks, THREADS, max(1, 1024 // of_chunk))
+    args.chunks, args.piece = chunks, min(chunks, threads, max(1, 1024 // of_chunk))
     padded = (args.piece * of_chunk + 3) // 4 * 4
-    rows = THREADS // args.piece
-    lanes = 1
+    rows = threads // args.piece
+    lanes = min(2, heads, rows)
     if not head_lanes:
         while lanes * 2 <= min(heads, rows) and tokens * lanes < blocks * rows:
             lanes *= 2
@@ -187,7 +188,7 @@ def rope_launch(
     grid = (tiles, -(-args.layers // args.layers_each), -(-chunks // args.piece))
     shared = args.tile * 8 + 2 * 4 * args.tile * padded
     turns = [turn_fraction(f) for f in frequencies]
-    return Launch("rope_reposition", args, grid, THREADS, shared, turns=turns)
+    return Launch("rope_reposition", args, grid, threads, shared, turns=turns)
 
 
 def quantize_vector(kind: int, packed: bool, values: Operand, codes: Operand, length: int) -> int:
@@ -260,7 +261,7 @@ def segment_launch(
     args.chunks_by = Quotient.of(args.chunks)
     args.spec = spec
     if back:
-        blocks = -(-args.segments * args.chunks // (THREADS * 4))
+        blocks = -(-args.segments * args.chunks // (THREADS * 2))
         return Launch("dequantize_rows", args, (blocks,), THREADS)
     if args.chunks > 128:
         threads = min(1024, max(128, 1 << (-(-args.chunks // 4) - 1).bit_length()))
@@ -295,7 +296,7 @@ def odd_launch(
     args.length, args.chunks = group, channels // 2
     args.chunks_by, args.spec = Quotient.of(channels // 2), spec
     if back:
-        blocks = -(-args.segments * args.chunks // (THREADS * 4))
+        blocks = -(-args.segments * args.chunks // (THREADS * 2))
         return Launch("dequantize_rows_odd", args, (blocks,), THREADS)
     return Launch("quantize_rows_odd", args, (-(-args.segments // THREADS),), THREADS)
 

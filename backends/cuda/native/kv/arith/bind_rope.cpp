@@ -28,7 +28,7 @@ void queue(RopeCall& call, StreamHandle stream) {
     return;
   }
   const Current current(tools.device);
-  const kv::IndexUploads::Slab slab(tools.uploads, bytes, stream);
+  const kv::IndexUploads::Slab slab(tools.uploads(), bytes, stream);
   std::memcpy(slab.host(), call.tokens.data(), bytes);
   one.args.list = slab.device();
   const Submission submission(tools.runtime);

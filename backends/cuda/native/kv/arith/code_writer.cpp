@@ -249,7 +249,7 @@ bool CodeWriter::write(py::handle cache, std::int64_t layer, py::handle key, py:
   const Current current(tools_.device);
   accel_convert_pair* list = nullptr;
   if (listed && !here) {
-    slab.emplace(tools_.uploads, bytes, target);
+    slab.emplace(tools_.uploads(), bytes, target);
     list = reinterpret_cast<accel_convert_pair*>(slab->host());
     for (std::size_t i = 0; i < pairs.src.size(); ++i) list[i] = {pairs.src[i], pairs.dst[i]};
   } else if (here) {
@@ -280,7 +280,6 @@ bool CodeWriter::write(py::handle cache, std::int64_t layer, py::handle key, py:
       }
     }
   }
-  slab.reset();
   streams_.tell(tools_.runtime, target, cache.ptr());
   record_use(tools_.runtime, target, key.ptr());
   if (count == 2) record_use(tools_.runtime, target, value.ptr());

@@ -21,7 +21,7 @@ using accel::quantize::Problem;
 using accel::quantize::Spec;
 
 constexpr int kThreads = 256;
-constexpr int kTaken = 4;  // chunks that a thread of dequantize_rows takes
+constexpr int kTaken = 2;  // chunks that a thread of dequantize_rows takes
 // Rows that a thread of a column kernel takes in turn.
 constexpr int kPasses = 16;
 // Blocks of a multiprocessor at once, which the ranges run ahead of the codes.
@@ -219,11 +219,11 @@ bool strip_width(const Problem& p, std::int64_t of_chunk, int vector, const Chip
   const std::int64_t chunks = p.channels.extent / of_chunk;
   const unsigned most = std::min(kColumnsLog, log2_of(chunks));
   const std::int64_t outer = count_of(p.outer);
-  for (const std::int64_t share : {3, 2, 1}) {  // blocks that fit a multiprocessor
-    for (unsigned log = most + 1; log-- > std::min(2u, most);) {
+  for (const std::int64_t share : {3, 2}) {  // blocks that fit a multiprocessor
+    for (unsigned log = most + 1; log-- > std::min(3u, most);) {
       const std::int64_t strips = outer * ((chunks + (std::int64_t{1} << log) - 1) >> log);
-      const bool wide = strips * chip.cluster < chip.multiprocessors && log > 2;
-      if (wide && share > 1) continue;  // narrower strips, for all multiprocessors to have some
+      // Narrower strips, for all multiprocessors to have some.
+      if (strips * chip.cluster < chip.multiprocessors / 2 && log > 3) continue;
       if (strip_bytes(p, of_chunk, vector, rows, log) * share <= chip.shared_bytes) {
         *width_log = log;
         return true;

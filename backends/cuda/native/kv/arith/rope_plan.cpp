@@ -92,7 +92,7 @@ std::unique_ptr<RopeLaunch> plan_rope(const KeyHeads& keys, const Turning& turni
       std::min({chunks, kThreads, std::max<std::int64_t>(1, kMostPiece / of_chunk)});
   const std::int64_t padded = up(piece * of_chunk, 4) * 4;
   const std::int64_t rows = kThreads / piece, wanted = 2 * multiprocessors;
-  std::int64_t lanes = 1;
+  std::int64_t lanes = std::min<std::int64_t>({2, keys.heads, rows});
   while (lanes * 2 <= std::min(keys.heads, rows) && tokens * lanes < wanted * rows) lanes *= 2;
   const std::int64_t tile =
       std::max<std::int64_t>(1, std::min({rows / lanes, kMostCosines / padded, tokens}));

@@ -108,7 +108,6 @@ void ToldStreams::tell(Runtime& runtime, StreamHandle stream, PyObject* cache) {
 DeviceTools::DeviceTools(int index, py::object find)
     : device(Device::get(index)),
       runtime(Runtime::of(device)),
-      uploads(runtime),
       find_(std::move(find)) {}
 
 Function DeviceTools::function(const Variant& variant) {
@@ -121,6 +120,15 @@ Function DeviceTools::function(const Variant& variant) {
   const auto handle =
       find_(device.index, entry.file, entry.kernel, defines_of(variant), shared).cast<std::uintptr_t>();
   return functions_[key] = reinterpret_cast<Function>(handle);
+}
+
+kv::IndexUploads& DeviceTools::uploads() {
+  if (uploads_ == nullptr) {
+    const Current current(device);
+    const AllocationAllowed allowed;
+    uploads_ = std::make_unique<kv::IndexUploads>(runtime);
+  }
+  return *uploads_;
 }
 
 DevicePointer DeviceTools::zeroed(std::size_t bytes, StreamHandle stream) {

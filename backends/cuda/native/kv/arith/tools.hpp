@@ -81,7 +81,9 @@ class DeviceTools {
 
   const Device& device;
   Runtime& runtime;
-  kv::IndexUploads uploads;
+
+  // Made on first use: it takes memory.
+  kv::IndexUploads& uploads();
 
   Function function(const Variant& variant);
 
@@ -98,6 +100,7 @@ class DeviceTools {
 
   // (device index, file, kernel, defines, dynamic shared bytes) -> handle of the function
   pybind11::object find_;
+  std::unique_ptr<kv::IndexUploads> uploads_;
   std::unordered_map<std::uint64_t, Function> functions_;
   std::vector<Workspace> workspaces_;  // those outgrown stay: work in flight may use them
 };

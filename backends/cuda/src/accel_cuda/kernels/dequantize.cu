@@ -9,7 +9,7 @@
 #include "segments.h"
 
 #ifndef ACCEL_DEQUANTIZE_TAKEN
-#define ACCEL_DEQUANTIZE_TAKEN 4  // chunks under way at once, of one thread
+#define ACCEL_DEQUANTIZE_TAKEN 2  // chunks of rows under way at once, of one thread
 #endif
 
 namespace {
@@ -18,6 +18,7 @@ using namespace accel_codes;
 
 constexpr unsigned kThreads = 256;
 constexpr unsigned kTaken = ACCEL_DEQUANTIZE_TAKEN;
+constexpr unsigned kPasses = 4;  // of columns
 
 struct Codes {
   accel_u32 word[kCodeWords];
@@ -75,13 +76,13 @@ ACCEL_KERNEL_BOUNDS(256, 4, dequantize_columns, accel_column_args, args) {
   const accel_u32 step = kThreads >> args.width_log;
   const accel_u32 end = accel_min(args.tokens, (part + 1) * args.part);
   for (accel_u32 row = part * args.part + (accel_thread() >> args.width_log); row < end;
-       row += kTaken * step) {
-    Codes codes[kTaken] = {};
-    ACCEL_UNROLL for (unsigned k = 0; k < kTaken; ++k) {
+       row += kPasses * step) {
+    Codes codes[kPasses] = {};
+    ACCEL_UNROLL for (unsigned k = 0; k < kPasses; ++k) {
       const accel_u32 at = row + k * step;
       if (at < end) load_codes<kChannels>(from + at * args.token_step[1], codes[k].word);
     }
-    ACCEL_UNROLL for (unsigned k = 0; k < kTaken; ++k) {
+    ACCEL_UNROLL for (unsigned k = 0; k < kPasses; ++k) {
       const accel_u32 at = row + k * step;
       if (at >= end) continue;
       float x[kChannels];

@@ -9,7 +9,7 @@
 #include "segments.h"
 
 #ifndef ACCEL_COLUMN_BLOCKS
-#define ACCEL_COLUMN_BLOCKS 3
+#define ACCEL_COLUMN_BLOCKS 4
 #endif
 
 namespace {
