@@ -43,7 +43,7 @@ def test_graphs_pass(fake_driver_path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("defect", "caught"),
     [
-        ("runs-at-capture", "runs_at_replay"),
+        ("replays-twice", "runs_at_replay"),
         ("replays-once", "runs_at_replay"),
         ("accepts-unjoined", "not_joined"),
     ],

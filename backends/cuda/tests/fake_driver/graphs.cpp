@@ -135,7 +135,9 @@ FAKE_ENTRY int cuGraphLaunch(void* handle, void* stream_handle) {
   if (defect("replays-once") && holder->launched) return 0;
   holder->launched = true;
   return give(stream_of(stream_handle), [graph] {
-    for (const auto& operation : graph->operations) operation();
+    for (int times = defect("replays-twice") ? 2 : 1; times > 0; --times) {
+      for (const auto& operation : graph->operations) operation();
+    }
   });
 }
 

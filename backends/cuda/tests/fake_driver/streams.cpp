@@ -100,7 +100,6 @@ int give(Stream* stream, std::function<void()> operation) {
   if (stream->capture != nullptr) {
     Capture& capture = *stream->capture;
     if (!capture.valid) return kCaptureInvalidated;
-    if (defect("runs-at-capture")) queue(stream, operation);
     capture.graph->operations.push_back(std::move(operation));
     ++capture.streams[stream][stream];
     return 0;
