@@ -142,6 +142,7 @@ def gate(request: pytest.FixtureRequest, backend: Backend, run: RunOptions) -> I
     gates = Gates(backend, run.patience)
     request.node.stash[END_OF_CASE].releases.append(gates.open_all)
     request.node.stash[END_OF_CASE].checks.append(gates.check)
+    request.node.stash[END_OF_CASE].excuses.append(gates.expired)
     yield gates
     gates.open_all()
 

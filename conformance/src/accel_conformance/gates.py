@@ -96,6 +96,12 @@ class Gates:
         self._gates.append(gate)
         return gate
 
+    def expired(self) -> bool:
+        """Whether a gate has let go by itself; forgets all of them, which are open by then."""
+        self.open_all()
+        gates, self._gates = self._gates, []
+        return any(gate.expired for gate in gates)
+
     def open_all(self) -> None:
         """Open every gate."""
         for gate in self._gates:

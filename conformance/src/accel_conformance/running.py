@@ -21,6 +21,7 @@ __all__ = [
     "EndOfCase",
     "RunOptions",
     "around_case",
+    "excused",
     "item_case",
     "item_case_id",
     "run_options",
@@ -45,6 +46,8 @@ class EndOfCase:
 
     releases: list[Callable[[], None]] = field(default_factory=list)  #: before synchronising
     checks: list[Callable[[], None]] = field(default_factory=list)  #: on the idle device
+    #: Whether the case may be run once more, after it failed: asked once, and then forgotten.
+    excuses: list[Callable[[], bool]] = field(default_factory=list)
 
 
 END_OF_CASE = pytest.StashKey[EndOfCase]()
@@ -90,6 +93,20 @@ def around_case(item: pytest.Item) -> Iterator[None]:
     _settle(end, backend)
     for check in end.checks:
         check()
+
+
+def excused(item: pytest.Item) -> bool:
+    """Whether a case that failed is run once more: a gate expired, on a device of its own memory.
+
+    Loading a kernel may wait for all of a device's work, and happens when a process first uses it:
+    a call that does so behind a closed gate returns only when the gate lets go. The second time
+    everything is loaded, and there is no excuse.
+    """
+    end = item.stash[END_OF_CASE]
+    backend: Backend | None = getattr(item, "funcargs", {}).get("backend")
+    if backend is None or backend.device.type == "cpu":
+        return False
+    return any(excuse() for excuse in end.excuses)
 
 
 def _settle(end: EndOfCase, backend: Backend | None) -> None:
