@@ -115,7 +115,6 @@ namespace accel_cuda {
     "hipIpcOpenEventHandle")                                                                       \
   X(function_load, (Function), "cuFuncLoad", nullptr)                                              \
   X(function_set_attribute, (Function, int, int), "cuFuncSetAttribute", nullptr)                   \
-  X(function_load, (Function), "cuFuncLoad", nullptr)                                              \
   X(occupancy_blocks, (int*, Function, int, std::size_t),                                          \
     "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                                 \
     "hipModuleOccupancyMaxActiveBlocksPerMultiprocessor")                                          \
