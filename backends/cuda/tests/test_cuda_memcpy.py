@@ -84,8 +84,7 @@ def pool(backend: Any) -> Any:
 def memcpy(backend: Any, kernels: Any, memory: Any) -> Iterator[Any]:
     from accel_cuda.memcpy import CudaMemcpy
 
-    made = CudaMemcpy(0)
-    _native.use_copy_kernels(kernels.find)
+    made = CudaMemcpy(0, kernels.find)
     _native.use_scratch(lambda n, device, stream: memory.raw(n, device), lambda address: None)
     yield made
     backend.streams.synchronize()

@@ -223,6 +223,8 @@ void bind_memcpy(py::module_& module) {
       .def("memory_info", &Memcpy::memory_info);
   module.def("use_copy_kernels", &use_kernels, "find"_a,
              "find(device_index, file, kernel) gives the handle of one of this package's kernels.");
+  module.def("load_copy_kernels", [](int index) { CopyKernels::of(Device::get(index)); },
+             "device_index"_a, "Load the kernels now, while no stream is held up.");
   module.def("use_scratch", &use_scratch, "allocate"_a, "release"_a,
              "allocate(nbytes, device_index, stream) gives device memory that is used on that "
              "stream only; release(address) takes it back.");

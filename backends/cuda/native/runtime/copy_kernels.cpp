@@ -3,6 +3,7 @@
 #include <accel/errors.hpp>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <string>
@@ -52,6 +53,7 @@ const CopyKernels& CopyKernels::of(const Device& device) {
   }
   made->pieces_ = find(device, "pieces.cu", "copy_pieces");
   made->flat_ = find(device, "pieces.cu", "copy_flat");
+  made->launch_empty();
   auto& slot = loaded()[device.index];  // finding them ran Python, which may have come here too
   if (slot == nullptr) slot = std::move(made);
   return *slot;
@@ -60,6 +62,30 @@ const CopyKernels& CopyKernels::of(const Device& device) {
 unsigned CopyKernels::most_blocks() const {
   const int multiprocessors = device_.properties().multiprocessors;
   return kBlocksOnMultiprocessor * static_cast<unsigned>(multiprocessors > 0 ? multiprocessors : 1);
+}
+
+// Each kernel once, on nothing: the driver loads code at its first launch, and may wait for the whole
+// device then, which must not happen while a stream is held up.
+void CopyKernels::launch_empty() const {
+  Current current(device_);
+  StreamHandle stream = nullptr;
+  ACCEL_CUDA_CALL(stream_create, &stream, kStreamNonBlocking, 0);
+  StridedLaunch nothing;
+  std::memset(&nothing.args, 0, sizeof nothing.args);
+  nothing.args.strided.axes = 1;  // of no units
+  nothing.args.strided.axis[0].extent = 1;
+  for (int kernel = 0; kernel < 4; ++kernel) {
+    nothing.kernel = static_cast<StridedKernel>(kernel);
+    for (nothing.unit = 1; nothing.unit <= 16; nothing.unit *= 2) launch(nothing, stream);
+  }
+  const accel_flat_args flat{};
+  const auto pieces = std::make_unique<accel_pieces_args>();
+  accel_cuda::launch(device_, flat_, {1}, ACCEL_PIECES_THREADS, 0, stream, &flat);
+  accel_cuda::launch(device_, pieces_, {1}, ACCEL_PIECES_THREADS, 0, stream, pieces.get());
+  py::gil_scoped_release unlocked;  // host callbacks of other streams may need it
+  const Result result = driver().stream_synchronize(stream);
+  driver().stream_destroy(stream);
+  check(result, Entry::stream_synchronize);
 }
 
 void CopyKernels::launch(const StridedLaunch& copy, StreamHandle stream) const {

@@ -11,8 +11,8 @@ namespace accel_cuda {
 
 class CopyKernels {
  public:
-  // Finds or compiles them on the first call for the device. Needs the GIL; what it returns does
-  // not.
+  // Finds or compiles them on the first call for the device, which may wait for all its work: the
+  // backend makes that call when it is built. Needs the GIL; what it returns does not.
   static const CopyKernels& of(const Device& device);
 
   // The device's context must be current.
@@ -26,6 +26,7 @@ class CopyKernels {
   unsigned most_blocks() const;
 
  private:
+  void launch_empty() const;
   explicit CopyKernels(const Device& device) : device_(device) {}
 
   const Device& device_;

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
-from accel import Capabilities, Capability, Level
+from accel import AccelError, Capabilities, Capability, Level
 from accel.providers import Memcpy, MemoryInfo
+from accel.warn_once import warn_once
 
 from . import _native
 from .torch_link import torch_has_device
@@ -24,9 +27,13 @@ class CudaMemcpy(Memcpy):
     memory.
     """
 
-    def __init__(self, index: int) -> None:
+    def __init__(
+        self, index: int, find_kernel: Callable[[int, str, str], int] | None = None
+    ) -> None:
+        """``find_kernel(index, file, name)``: where kernels are had from, for tests."""
         self._native = _native.Memcpy(index)
-        _native.use_copy_kernels(_find_kernel)
+        _native.use_copy_kernels(find_kernel or _find_kernel)
+        missing = _load_kernels(index)
         if torch_has_device():
             _native.use_scratch(
                 torch.cuda.caching_allocator_alloc, torch.cuda.caching_allocator_delete
@@ -43,6 +50,7 @@ class CudaMemcpy(Memcpy):
             levels[Capability.COPY_PEER] = Level.NATIVE
         self.capabilities = Capabilities(levels)
         self.notes = (
+            *missing,
             "pageable host memory blocks the caller; memory of backend.pinned does not",
             "batches: small copies in one kernel, large ones "
             + (
@@ -60,6 +68,18 @@ class CudaMemcpy(Memcpy):
 
     def memory_info(self) -> MemoryInfo:
         return MemoryInfo(*self._native.memory_info())
+
+
+def _load_kernels(index: int) -> tuple[str, ...]:
+    """Load them now: the driver may wait for the whole device then, which a call must not do."""
+    try:
+        _native.load_copy_kernels(index)
+    except AccelError as error:
+        # Flat copies on the device are the driver's then; what needs a kernel raises this error.
+        _native.copy_limits(kernel_on_device=0, batch_on_device=0, batch_with_host=0)
+        warn_once(f"the kernels for copies cannot be had, strided copies will fail: {error}")
+        return (f"no kernels for strided copies: {error}",)
+    return ()
 
 
 def _find_kernel(index: int, file: str, name: str) -> int:
