@@ -187,7 +187,7 @@ def test_staging_does_not_block(
         assert not held.is_open
         # Read behind torch's back: to a sanitizer this look would rightly be a race.
         before = ctypes.string_at(host.data_ptr(), host.nbytes)
-    assert before == bytes(host.nbytes), "the host was written before the stream came to it"
+    assert before.count(0) == host.nbytes, "the host was written before the stream came to it"
     assert_same_bytes(out.result(), x)
     into.wait()
     stream.synchronize()
