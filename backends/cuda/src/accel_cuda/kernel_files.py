@@ -75,7 +75,12 @@ _NARROW = (*_FLOATS, _I8)
 
 FILES: dict[str, FileOptions] = {
     "rope.cu": FileOptions(
-        defines=({"ACCEL_VALUE": _VALUES, "ACCEL_INTERLEAVED": (0, 1), "ACCEL_VECTOR": _WIDTHS},)
+        defines=(
+            {"ACCEL_VALUE": _VALUES, "ACCEL_INTERLEAVED": (0,), "ACCEL_VECTOR": _WIDTHS},
+            # A load holds a whole pair at least.
+            {"ACCEL_VALUE": (_BF16, _F16), "ACCEL_INTERLEAVED": (1,), "ACCEL_VECTOR": _WIDTHS},
+            {"ACCEL_VALUE": (_F32,), "ACCEL_INTERLEAVED": (1,), "ACCEL_VECTOR": (16, 8, 0)},
+        )
     ),
     "quantize_rows.cu": _codes(_WIDTHS),
     "quantize_columns.cu": _codes(_WIDTHS),

@@ -149,10 +149,11 @@ def test_entries_of_the_table_name_files():
 
 
 def test_variants(monkeypatch):
-    entry = kernel_files.FileOptions(defines={"A": (1, 2), "B": ("x", "y")})
+    tables = {"A": (1, 2), "B": ("x", "y")}, {"A": (3,), "B": ("z",)}
+    entry = kernel_files.FileOptions(defines=tables)
     monkeypatch.setitem(kernel_files.FILES, "special.cu", entry)
     listed = [tuple(one.values()) for one in kernel_files.variants("special.cu")]
-    assert listed == [(1, "x"), (1, "y"), (2, "x"), (2, "y")]
+    assert listed == [(1, "x"), (1, "y"), (2, "x"), (2, "y"), (3, "z")]
     assert kernel_files.variants("plain.cu") == [{}]
 
 

@@ -128,6 +128,7 @@ def command(sanitizer, *arguments, **variables):
         "LD_PRELOAD": " ".join(runtimes),
         "ASAN_OPTIONS": "detect_leaks=0",
         "TSAN_OPTIONS": "halt_on_error=1",
+        "OMP_NUM_THREADS": "1",  # the sanitizer does not know how torch's threads wait
         **variables,
     }
     for variable in ("PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
