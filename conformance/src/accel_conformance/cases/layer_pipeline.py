@@ -318,7 +318,9 @@ def test_report(
                 compute.add_callback(lambda: time.sleep(0.003))
         report = pipe.report()
     slack = 0.01  # milliseconds: clocks of some devices tick no faster
-    assert (report.mode, report.complete, report.notes) == (mode, True, ())
+    assert (report.mode, report.complete) == (mode, True)
+    # Where the host's memory is copied by the caller, the report says so, and no more than that.
+    assert all("pageable memory" in note for note in report.notes), report.notes
     assert [x.index for x in report.layers] == list(range(6))
     last_copy = last_compute = 0.0
     for x in report.layers:
