@@ -1,5 +1,7 @@
 #include "handles.hpp"
 
+#include <accel/tensor_bounds.hpp>
+
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
@@ -186,18 +188,9 @@ Bound Writer::bind(const WritePlan& plan, std::int64_t layer, const TensorView* 
 }
 
 bool Writer::may_share(std::int64_t layer, const TensorView* views, int count) const {
-  for (int i = 0; i < count; ++i) {
-    const TensorView& view = views[i];
-    std::int64_t last = 0;
-    // The itemsize is at most 16; some bytes too many only cost the exact check.
-    for (int d = 0; d < view.ndim; ++d) last += (view.shape[d] - 1) * view.strides[d];
-    const std::uintptr_t end = view.data + (static_cast<std::uintptr_t>(last) + 1) * 16;
-    for (std::size_t p = 0; p < planes_; ++p) {
-      const std::uintptr_t base = pointers_[static_cast<std::size_t>(layer) * planes_ + p];
-      if (view.data < base + static_cast<std::uintptr_t>(spans_[p]) && base < end) return true;
-    }
-  }
-  return false;
+  // The itemsize is at most 16; some bytes too many only cost the exact check.
+  const std::uintptr_t* const bases = &pointers_[static_cast<std::size_t>(layer) * planes_];
+  return accel::any_meets(views, count, 16, bases, spans_);
 }
 
 }  // namespace accel_cpu::kv

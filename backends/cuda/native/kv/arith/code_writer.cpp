@@ -1,4 +1,5 @@
 #include <accel/kv_overlap.hpp>
+#include <accel/tensor_bounds.hpp>
 #include <algorithm>
 #include <cfloat>
 #include <cstdio>
@@ -138,18 +139,9 @@ const CodeWriter::Plan* CodeWriter::find(std::int64_t layer, const TensorView* v
 }
 
 bool CodeWriter::may_share(std::int64_t layer, const TensorView* views, int count) const {
-  for (int i = 0; i < count; ++i) {
-    const TensorView& view = views[i];
-    std::int64_t last = 0;
-    // Values have at most 4 bytes; some too many only cost the exact check.
-    for (int d = 0; d < view.ndim; ++d) last += (view.shape[d] - 1) * view.strides[d];
-    const std::uintptr_t end = view.data + (static_cast<std::uintptr_t>(last) + 1) * 4;
-    for (std::size_t p = 0; p < planes_; ++p) {
-      const std::uintptr_t base = pointers_[static_cast<std::size_t>(layer) * planes_ + p];
-      if (view.data < base + static_cast<std::uintptr_t>(spans_[p]) && base < end) return true;
-    }
-  }
-  return false;
+  // Values have at most 4 bytes; some too many only cost the exact check.
+  const std::uintptr_t* const bases = &pointers_[static_cast<std::size_t>(layer) * planes_];
+  return accel::any_meets(views, count, 4, bases, spans_);
 }
 
 bool CodeWriter::write(py::handle cache, std::int64_t layer, py::handle key, py::handle value,

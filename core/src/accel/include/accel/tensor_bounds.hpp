@@ -30,6 +30,19 @@ inline Bounds bounds_of(const TensorView& view, std::int64_t size) {
   return {view.data, view.data + static_cast<std::uintptr_t>(span_of(view, size))};
 }
 
+// Whether one of the tensors, whose elements have at most `size` bytes, may share memory with one of
+// the ranges: spans[i] bytes from bases[i].
+inline bool any_meets(const TensorView* views, int count, std::int64_t size,
+                      const std::uintptr_t* bases, const std::vector<std::int64_t>& spans) {
+  for (int i = 0; i < count; ++i) {
+    const Bounds tensor = bounds_of(views[i], size);
+    for (std::size_t r = 0; r < spans.size(); ++r) {
+      if (tensor.meet({bases[r], bases[r] + static_cast<std::uintptr_t>(spans[r])})) return true;
+    }
+  }
+  return false;
+}
+
 // Every stride steps over all that lies within: then no two elements share memory.
 inline bool is_nested(const TensorView& view) {
   std::vector<std::pair<std::int64_t, std::int64_t>> dims;  // stride, extent
