@@ -12,11 +12,14 @@ from click.testing import CliRunner
 import accel
 from accel import Capability
 from accel.pipeline import LayerReport, PipelineReport
+from accel_tools.bench.charts import SHADES, Bar, Chart, draw_charts
 from accel_tools.bench.cli import bench
 from accel_tools.bench.pipeline.rows import ModeFigures
 from accel_tools.bench.pipeline.timeline import spans
 
 FAST = ["pipeline", "--backend", "cpu", "--seconds", "0.01", "--layers", "3"]
+BACKEND = {"name": "cpu", "device": "cpu"}
+REPORT = {"bench": "pipeline", "simulated": False, "environment": {"backend": BACKEND}}
 SMALL = [*FAST, "--sizes", "64K", "--compute", "2"]
 
 
@@ -95,15 +98,29 @@ def test_picture(tmp_path):
     assert result.exit_code == 0, result.output
     data = file.read_bytes()
     assert data.startswith(b"\x89PNG\r\n")
+    size, shown = picture(file)
+    assert size[0] > 300
+    assert size[1] > 1000
+    for kind in ("compute", "copy", "write_back"):
+        assert SHADES[kind][0] in shown, "a lane is missing"
+    assert json.loads((tmp_path / "x.json").read_text())["rows"]
+
+
+@pytest.mark.parametrize("start", [0.1, 31.415, 50.0, 77.77, 99.9])
+def test_a_bar_of_no_length_is_seen(tmp_path, start):
+    lanes = ("compute", "copies")
+    bars = (Bar("compute", "compute", 0, 0.0, 100.0), Bar("copies", "write_back", 0, start, start))
+    draw_charts(tmp_path / "x.png", REPORT, [[Chart("t", lanes, bars)]], "the start")
+    assert SHADES["write_back"][0] in picture(tmp_path / "x.png")[1]
+
+
+def picture(file):
+    """The picture's height and width, and the colours in it."""
     from matplotlib.image import imread
 
-    pixels = imread(file)
-    assert pixels.shape[0] > 300
-    assert pixels.shape[1] > 1000
-    colours = {tuple(round(float(c) * 255) for c in p[:3]) for p in pixels[::3, ::3].reshape(-1, 4)}
-    for shade in ((0xD9, 0x8F, 0x2B), (0x2F, 0x6F, 0xAE), (0x3D, 0x8A, 0x57)):
-        assert shade in colours, "a lane is missing"
-    assert json.loads((tmp_path / "x.json").read_text())["rows"]
+    pixels = (imread(file)[:, :, :3] * 255).round().astype("uint32")
+    numbers = set((pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]).flat)
+    return pixels.shape[:2], {f"#{number:06x}" for number in numbers}
 
 
 def test_what_the_picture_shows():

@@ -27,6 +27,9 @@ SHADES: dict[Kind, tuple[str, str]] = {
 WAITING = "#c9c9c9"
 #: A bar narrower than this share of the axis has no room for its number.
 NARROW = 0.02
+#: Dots an inch, and the width in points of the edge that keeps a short bar one dot wide.
+DPI = 110
+ONE_DOT = 72 / DPI
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def draw_charts(
             below = next(axes)
             _draw(below, chart, end)
         below.set_xlabel(f"ms since {since}", fontsize=8)
-    figure.savefig(file, dpi=110, format="png")
+    figure.savefig(file, dpi=DPI, format="png")
     return len(groups)
 
 
@@ -101,7 +104,10 @@ def _draw(axes: Axes, chart: Chart, end: float) -> None:
             )  # fmt: skip
             continue
         colour = SHADES[bar.kind][bar.number % 2]
-        axes.barh(height, width, left=bar.start, height=0.7, color=colour)
+        axes.barh(
+            height, width, left=bar.start, height=0.7, color=colour,
+            edgecolor=colour, linewidth=ONE_DOT, snap=True,
+        )  # fmt: skip
         if width > NARROW * end:
             middle = (bar.start + bar.end) / 2
             axes.text(middle, height, str(bar.number), ha="center", va="center", fontsize=7)
