@@ -254,3 +254,16 @@ def one_torch_thread():
 def lazy_backend():
     """``lazy_backend(without=..., simulated=...)`` makes one."""
     return make_backend
+
+
+@pytest.fixture
+def picture():
+    """Reads a PNG: its height and width, and the colours in it as ``#rrggbb``."""
+    from matplotlib.image import imread
+
+    def read(file):
+        dots = (imread(file)[:, :, :3] * 255).round().astype("uint32")
+        numbers = set((dots[..., 0] << 16 | dots[..., 1] << 8 | dots[..., 2]).flat)
+        return dots.shape[:2], {f"#{number:06x}" for number in numbers}
+
+    return read

@@ -92,7 +92,7 @@ def test_json(options):
     )
 
 
-def test_picture(tmp_path):
+def test_picture(tmp_path, picture):
     file = tmp_path / "streams.png"
     result = run(*SMALL, "--write-back", "--png", str(file), "--json", str(tmp_path / "x.json"))
     assert result.exit_code == 0, result.output
@@ -107,20 +107,11 @@ def test_picture(tmp_path):
 
 
 @pytest.mark.parametrize("start", [0.1, 31.415, 50.0, 77.77, 99.9])
-def test_a_bar_of_no_length_is_seen(tmp_path, start):
+def test_a_bar_of_no_length_is_seen(tmp_path, picture, start):
     lanes = ("compute", "copies")
     bars = (Bar("compute", "compute", 0, 0.0, 100.0), Bar("copies", "write_back", 0, start, start))
     draw_charts(tmp_path / "x.png", REPORT, [[Chart("t", lanes, bars)]], "the start")
     assert SHADES["write_back"][0] in picture(tmp_path / "x.png")[1]
-
-
-def picture(file):
-    """The picture's height and width, and the colours in it."""
-    from matplotlib.image import imread
-
-    pixels = (imread(file)[:, :, :3] * 255).round().astype("uint32")
-    numbers = set((pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]).flat)
-    return pixels.shape[:2], {f"#{number:06x}" for number in numbers}
 
 
 def test_what_the_picture_shows():
