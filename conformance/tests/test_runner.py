@@ -259,9 +259,13 @@ def test_a_run_that_is_interrupted_is_not_conformant(tmp_path: Path) -> None:
         sys.executable, "-m", "accel_conformance", "run", "--backend", "cpu", "-n", "1", "--quick",
         "--level", "L1..L2", "--json", str(report), "--markdown", str(tmp_path / "x.md"),
     ]  # fmt: skip
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as run:
+    # A background job starts without a handler, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with run:
         assert run.stdout is not None
         said = []
         for line in run.stdout:

@@ -277,16 +277,20 @@ def test_a_refused_callback_is_released(backend: Any, driver: Any) -> None:
 
 def test_synchronize_can_be_interrupted(backend: Any) -> None:
     """Ctrl-C ends the wait; the stream goes on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has none
     stream = backend.streams.create()
     held = Held(stream)
     main = threading.main_thread().ident
     assert main is not None
     timer = threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        stream.synchronize()
-    timer.join()
-    held.open()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stream.synchronize()
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        held.open()
     stream.synchronize()
 
 
