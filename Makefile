@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 LOCAL := $(PIP) --no-build-isolation --no-deps -e
-SOURCES := core/src backends/cpu/src backends/cuda/src conformance/src tools/src
+SOURCES := core/src backends/cpu/src backends/cuda/src conformance/src tools/src tools/simulators/runtime/src
 
 BUILD_TOOLS := setuptools wheel scikit-build-core 'pybind11>=2.12' 'cmake>=3.20' ninja
 RUNTIME := 'pluggy>=1.3' numpy click rich jinja2 packaging
@@ -25,7 +25,7 @@ CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile
 
-setup: $(DONE)/core $(DONE)/cpu $(DONE)/cuda $(DONE)/conformance $(DONE)/tools $(DONE)/checkers
+setup: $(DONE)/core $(DONE)/cpu $(DONE)/cuda $(DONE)/conformance $(DONE)/tools $(DONE)/sim $(DONE)/checkers
 
 conformance: setup
 	$(BIN)/accel-conformance run --backend cpu -n $(JOBS)
@@ -98,4 +98,8 @@ $(DONE)/conformance: conformance/pyproject.toml $(DONE)/core $(DONE)/checkers
 
 $(DONE)/tools: tools/pyproject.toml $(DONE)/core
 	$(LOCAL) tools
+	touch $@
+
+$(DONE)/sim: tools/simulators/runtime/pyproject.toml $(DONE)/runtime $(DONE)/build-tools
+	$(LOCAL) tools/simulators/runtime
 	touch $@

@@ -1,10 +1,41 @@
-"""Simulated accelerators for tests. Nothing here is active unless a program is started under it."""
+"""Programs on simulated accelerators: the command, the fixture, and what simulators are built on.
+
+Nothing here simulates anything in this process, and importing it changes nothing.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["native_sources"]
+from .environment import child_environment
+from .errors import ModeError, SimulatorError
+from .faults import Fault
+from .modes import Modes
+from .registry import installed, simulator
+from .simulation import Finished, ProgramFailedError, Simulation
+from .simulator import Choice, Simulator
+from .trace import ProcessTrace, read_traces
+
+__all__ = [
+    "Choice",
+    "Fault",
+    "Finished",
+    "ModeError",
+    "Modes",
+    "ProcessTrace",
+    "ProgramFailedError",
+    "Simulation",
+    "Simulator",
+    "SimulatorError",
+    "__version__",
+    "child_environment",
+    "installed",
+    "native_sources",
+    "read_traces",
+    "simulator",
+]
+
+__version__ = "0.1.0"
 
 
 def native_sources() -> str:

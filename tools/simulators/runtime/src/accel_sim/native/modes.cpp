@@ -80,11 +80,13 @@ std::vector<Fault> parse_faults(const std::string& plan) {
         fault.code = static_cast<int>(number(value, what));
       } else if (key == "ms") {
         fault.ms = number(value, what);
+      } else if (key == "rank") {
+        fault.rank = static_cast<int>(number(value, what));
       } else if (key == "where" && (value == "call" || value == "stream")) {
         fault.on_stream = value == "stream";
       } else {
         throw std::invalid_argument("ACCEL_SIM_FAULTS: '" + part + "' in '" + entry +
-                                    "': expected call=NAME, nth=N, code=N, ms=N or where=call|stream");
+                                    "': expected call=NAME, nth=N, code=N, ms=N, rank=N or where=call|stream");
       }
     }
     if (fault.call.empty()) {

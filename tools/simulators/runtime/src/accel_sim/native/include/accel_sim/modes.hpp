@@ -16,6 +16,7 @@ struct Fault {
   int code = 0;             // 0: the vendor's code of the natural kind
   bool on_stream = false;   // where=stream: the call succeeds and its work fails when it runs
   std::uint64_t ms = 0;     // copy_stalls: for how long; 0: until the stream is aborted
+  int rank = -1;            // rank_dies: only this rank of a communicator; -1: every one
 };
 
 struct Modes {
