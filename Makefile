@@ -11,7 +11,8 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 LOCAL := $(PIP) --no-build-isolation --no-deps -e
-SOURCES := core/src backends/cpu/src backends/cuda/src conformance/src tools/src tools/simulators/runtime/src
+SOURCES := core/src backends/cpu/src backends/cuda/src conformance/src tools/src \
+  tools/simulators/runtime/src tools/simulators/cann/src
 
 BUILD_TOOLS := setuptools wheel scikit-build-core 'pybind11>=2.12' 'cmake>=3.20' ninja
 RUNTIME := 'pluggy>=1.3' numpy click rich jinja2 packaging

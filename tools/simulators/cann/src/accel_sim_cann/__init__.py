@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["library_folder"]
+__all__ = ["__version__", "library_folder"]
+
+__version__ = "0.1.0"
 
 
 def library_folder() -> Path:
