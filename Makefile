@@ -1,6 +1,8 @@
 # make conformance   set everything up in .venv and check the CPU backend
 # make test          set up and run every check: lint, types, unit tests, conformance
 # make docs          rewrite docs/contract.md from the code
+# make conformance-ascend [SEEDS=20]
+#                    check the Ascend backend with the real torch-npu on the CANN simulator
 #
 # PYTHON=python3.12 picks the interpreter; an interpreter that has torch >= 2.6 lends it to .venv.
 
@@ -8,6 +10,11 @@ PYTHON ?= python3
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
+# torch-npu breaks `import torch` wherever CANN is missing: it gets an environment of its own.
+ASCEND_VENV := .venv-ascend
+ASCEND := $(ASCEND_VENV)/bin/python
+ASCEND_DONE := $(ASCEND_VENV)/.done
+SEEDS ?= 1
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 LOCAL := $(PIP) --no-build-isolation --no-deps -e
@@ -20,16 +27,24 @@ CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy
   'nvidia-cuda-nvrtc>=13,<14'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup conformance test lint types unit docs clean
+.PHONY: help setup setup-ascend conformance conformance-ascend test lint types unit docs clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '1,5s/^# \{0,1\}//p' Makefile
+	@sed -n '1,7s/^# \{0,1\}//p' Makefile
 
 setup: $(DONE)/core $(DONE)/cpu $(DONE)/cuda $(DONE)/conformance $(DONE)/tools $(DONE)/sim $(DONE)/checkers
 
+setup-ascend: setup $(ASCEND_DONE)/torch-npu $(ASCEND_DONE)/cann
+
 conformance: setup
 	$(BIN)/accel-conformance run --backend cpu -n $(JOBS)
+
+# pytest itself runs without CANN and its simulator: only what its tests start runs simulated.
+conformance-ascend: setup-ascend
+	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pytest -q -n $(JOBS) \
+	  tools/simulators/cann/tests backends/ascend/tests
+	$(ASCEND) tools/dev/conformance_ascend.py --seeds $(SEEDS) --jobs $(JOBS)
 
 test: lint types unit conformance
 
@@ -47,7 +62,8 @@ docs: setup
 	$(BIN)/python tools/dev/contract_doc.py
 
 clean:
-	rm -rf $(VENV) build reports core/src/*.egg-info backends/*/build conformance/src/*.egg-info tools/src/*.egg-info
+	rm -rf $(VENV) $(ASCEND_VENV) build reports core/src/*.egg-info backends/*/build conformance/src/*.egg-info tools/src/*.egg-info \
+	  tools/simulators/cann/build tools/simulators/runtime/src/*.egg-info
 
 # --- what `setup` does, each step once -----------------------------------------------------------
 
@@ -103,4 +119,23 @@ $(DONE)/tools: tools/pyproject.toml $(DONE)/core
 
 $(DONE)/sim: tools/simulators/runtime/pyproject.toml $(DONE)/runtime $(DONE)/build-tools
 	$(LOCAL) tools/simulators/runtime
+	touch $@
+
+# --- and what `setup-ascend` adds, in an environment on top of .venv --------------------------------
+
+$(ASCEND_DONE)/venv: tools/dev/layered_environment.py $(DONE)/venv
+	$(BIN)/python tools/dev/layered_environment.py $(ASCEND_VENV)
+	mkdir -p $(ASCEND_DONE)
+	touch $@
+
+$(ASCEND_DONE)/torch-npu: tools/dev/install_torch_npu.py $(ASCEND_DONE)/venv $(DONE)/torch
+	$(ASCEND) tools/dev/install_torch_npu.py
+	touch $@
+
+CANN_NATIVE := $(shell find tools/simulators/cann/native tools/simulators/runtime/src/accel_sim/native -type f) \
+  tools/simulators/cann/CMakeLists.txt
+
+$(ASCEND_DONE)/cann: tools/simulators/cann/pyproject.toml $(CANN_NATIVE) $(ASCEND_DONE)/venv $(DONE)/sim
+	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pip --disable-pip-version-check install -q \
+	  --no-build-isolation --no-deps -e tools/simulators/cann
 	touch $@

@@ -54,7 +54,9 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulate:
         )
         modes = Modes(**options).seeded()
         print(f"{found.title}: {modes}")
+        # The tests' own process may have to do without the vendor's stack; what it starts has it.
         more: dict[str, Any] = {} if python is None else {"python": python}
-        return Simulation(found, modes, folder=folder, choices=choices, variables=variables, **more)
+        more["variables"] = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "1", **(variables or {})}
+        return Simulation(found, modes, folder=folder, choices=choices, **more)
 
     return make
