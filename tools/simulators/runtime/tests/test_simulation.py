@@ -94,41 +94,50 @@ def test_fixture(simulation: Any) -> None:
         simulation("no-such")
 
 
-def event(name: str, start: float, tid: int = 1, **arguments: int) -> dict[str, Any]:
+def work(name: str, start: float, stream: int = 1, bytes_: int = 0) -> dict[str, Any]:
     return {
-        "name": name, "ph": "X", "pid": 5, "tid": tid, "ts": start, "dur": 2.5, "args": arguments,
+        "name": name, "ph": "X", "pid": 5, "tid": 9, "ts": start, "dur": 2.5,
+        "args": {"device": 1, "stream": stream, "bytes": bytes_},
     }  # fmt: skip
 
 
+def document(pid: int, *events: dict[str, Any]) -> str:
+    named = {"name": "thread_name", "ph": "M", "tid": 9, "args": {"name": "device 1 stream 1"}}
+    mine = [dict(one, pid=pid) for one in (named, *events)]
+    calls = {"copyAsync": 2, "streamCreate": 1}
+    return json.dumps({"traceEvents": mine, "otherData": {"simulated": True, "calls": calls}})
+
+
 def test_traces(tmp_path: Path) -> None:
-    named = {"name": "thread_name", "ph": "M", "pid": 5, "tid": 1, "args": {"name": "stream 1"}}
-    events = [
-        named,
-        event("copy", 30.0, bytes=64),
-        event("fill", 10.0),
-        event("copy", 20.0, bytes=8),
-    ]
-    (tmp_path / "t.5.json").write_text(json.dumps({"traceEvents": events}))
-    other = [dict(one, pid=7) for one in events]
-    (tmp_path / "t.7.json").write_text(json.dumps({"traceEvents": other}))
+    events = [work("copy", 30, bytes_=64), work("fill", 10), work("copy", 20, 3, 8)]
+    events.append(work("copy", 5, -1, 16))
+    (tmp_path / "t.5.json").write_text(document(5, *events))
+    (tmp_path / "t.7.json").write_text(document(7, work("copy", 1)))
     (tmp_path / "tt.7.json").write_text("not of this run")
     first, second = read_traces(tmp_path / "t")
     assert (first.pid, second.pid) == (5, 7)
-    assert first.counts() == {"copy": 2, "fill": 1}
+    assert first.counts() == {"copy": 2, "fill": 1}  # what a host thread did is not a stream's
+    assert first.calls == {"copyAsync": 2, "streamCreate": 1}
     assert [(span.name, span.start) for span in first.spans] == [
-        ("fill", 10.0), ("copy", 20.0), ("copy", 30.0),
+        ("copy", 5), ("fill", 10), ("copy", 20), ("copy", 30),
     ]  # fmt: skip
-    assert sum(span.bytes for span in first.named("copy", "fill")) == 72
-    assert first.streams == {1: "stream 1"}
+    assert sum(span.bytes for span in first.named("copy", "fill")) == 88
+    assert first.streams() == {(1, 1), (1, 3)}
+    assert first.rows == ("device 1 stream 1",)
     merge_traces([first, second], tmp_path / "all.json")
     joined = json.loads((tmp_path / "all.json").read_text())
-    assert joined == {"traceEvents": events + other}
+    assert joined["otherData"]["simulated"] is True
+    assert [one["pid"] for one in joined["traceEvents"]] == [5] * 5 + [7] * 2
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"traceEvents": 3}', '{"traceEvents": []}', '{"traceEvents": [{"pid": "x"}]}'],
-)
+    [
+        "", "[]", '{"traceEvents": 3}', '{"traceEvents": []}', '{"traceEvents": [{"pid": "x"}]}',
+        '{"traceEvents": [{"pid": 1, "ph": "X", "name": "a", "ts": 1}]}',
+        '{"traceEvents": [{"pid": 1, "ph": "i"}], "otherData": {"calls": [1]}}',
+    ],
+)  # fmt: skip
 def test_no_traces(tmp_path: Path, text: str) -> None:
     (tmp_path / "t.1.json").write_text(text)
     with pytest.raises(ValueError, match=r"t\.1\.json is no trace"):
@@ -136,12 +145,15 @@ def test_no_traces(tmp_path: Path, text: str) -> None:
 
 
 def test_trace_command(tmp_path: Path, fake_site: Any) -> None:
-    (tmp_path / "t.5.json").write_text(json.dumps({"traceEvents": [event("copy", 1.0, bytes=6)]}))
+    (tmp_path / "t.5.json").write_text(document(5, work("copy", 1, bytes_=6)))
     prefix = str(tmp_path / "t")
     done = fake_site.command("trace", prefix, "--json", "--merge", str(tmp_path / "all.json"))
-    assert json.loads(done.stdout) == {"5": {"copy": 1}}
+    facts = {"work": {"copy": 1}, "calls": {"copyAsync": 2, "streamCreate": 1}}
+    assert json.loads(done.stdout) == {"5": facts}
     assert (tmp_path / "all.json").exists()
-    assert "copy, 6 bytes" in fake_site.command("trace", prefix).stdout
+    text = fake_site.command("trace", prefix).stdout
+    assert "copy, 6 bytes" in text
+    assert "2  call of copyAsync" in text
     missing = fake_site.command("trace", str(tmp_path / "none"))
     assert missing.returncode == 1
     assert "a run with --trace" in missing.stderr

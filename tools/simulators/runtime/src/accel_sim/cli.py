@@ -71,7 +71,7 @@ def list_simulators() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--merge", type=click.Path(path_type=Path), help="Write one trace of all processes.")
 def trace(prefix: str, as_json: bool, merge: Path | None) -> None:
-    """Count the operations in PREFIX.PID.json, by name, for each process."""
+    """Count the work of streams and the calls in PREFIX.PID.json, for each process."""
     try:
         found = read_traces(prefix)
     except ValueError as error:
@@ -83,13 +83,17 @@ def trace(prefix: str, as_json: bool, merge: Path | None) -> None:
     if merge is not None:
         merge_traces(found, merge)
     if as_json:
-        click.echo(json.dumps({str(one.pid): dict(one.counts()) for one in found}, indent=2))
+        both = {str(one.pid): {"work": one.counts(), "calls": one.calls} for one in found}
+        click.echo(json.dumps(both, indent=2))
         return
     for one in found:
-        click.echo(f"process {one.pid}: {len(one.spans)} operations on {len(one.streams)} streams")
+        work = f"{sum(one.counts().values())} stretches of work on {len(one.streams())} streams"
+        click.echo(f"process {one.pid}: {work}, {sum(one.calls.values())} calls (simulated)")
         for name, count in one.counts().most_common():
             total = sum(span.bytes for span in one.named(name))
             click.echo(f"  {count:7}  {name}{f', {total:,} bytes' if total else ''}")
+        for name, count in one.calls.most_common():
+            click.echo(f"  {count:7}  call of {name}")
 
 
 def _loaded(name: str) -> Simulator:

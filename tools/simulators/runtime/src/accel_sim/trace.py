@@ -19,26 +19,23 @@ __all__ = ["ProcessTrace", "Span", "merge_traces", "read_trace", "read_traces"]
 
 @dataclass(frozen=True)
 class Span:
-    """One operation of a stream.
+    """One stretch of work.
 
     Attributes:
-        name: the call that queued it.
-        stream: the thread id of the trace: which stream.
+        name: the call that asked for it.
+        device: where it ran.
+        stream: on which of its streams; -1 if a host thread did it.
         start: microseconds.
         duration: microseconds.
-        arguments: what the simulator says of it, such as its bytes.
+        bytes: moved by it; 0 if it moved none.
     """
 
     name: str
+    device: int
     stream: int
     start: float
     duration: float
-    arguments: dict[str, Any]
-
-    @property
-    def bytes(self) -> int:
-        """Bytes moved; 0 if it moved none."""
-        return int(self.arguments.get("bytes", 0))
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -47,23 +44,29 @@ class ProcessTrace:
 
     Attributes:
         pid: the process.
-        spans: the operations in the order in which they began.
-        streams: stream ids and their names.
+        spans: the work in the order in which it began.
+        rows: the names of the rows of the picture: streams, and host threads that did work.
+        calls: how often each function of the vendor's interface was called.
         events: the trace's own events, everything that is in the file.
     """
 
     pid: int
     spans: tuple[Span, ...]
-    streams: dict[int, str]
+    rows: tuple[str, ...]
+    calls: Counter[str]
     events: tuple[dict[str, Any], ...]
 
     def counts(self) -> Counter[str]:
-        """How many operations there were, by name."""
-        return Counter(span.name for span in self.spans)
+        """How many stretches of work there were on streams, by name."""
+        return Counter(span.name for span in self.spans if span.stream >= 0)
 
     def named(self, *names: str) -> tuple[Span, ...]:
-        """The operations that have one of these names."""
+        """The work that has one of these names."""
         return tuple(span for span in self.spans if span.name in names)
+
+    def streams(self) -> frozenset[tuple[int, int]]:
+        """Device and number of the streams that worked."""
+        return frozenset((span.device, span.stream) for span in self.spans if span.stream >= 0)
 
 
 def read_trace(path: str | Path) -> ProcessTrace:
@@ -79,20 +82,22 @@ def read_trace(path: str | Path) -> ProcessTrace:
     events = document.get("traceEvents") if isinstance(document, dict) else None
     if not isinstance(events, list):
         raise ValueError(f"{path} is no trace: expected an object with a list traceEvents")
-    spans, streams, pids = [], {}, set()
-    for event in events:
-        try:
+    spans, rows, pids = [], [], set()
+    try:
+        for event in events:
             pids.add(int(event["pid"]))
             if event["ph"] == "X":
                 spans.append(_span(event))
             elif event["ph"] == "M" and event["name"] == "thread_name":
-                streams[int(event["tid"])] = str(event["args"]["name"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is no trace: {error!r} in {event!r}") from error
+                rows.append(str(event["args"]["name"]))
+        counted = dict(document.get("otherData", {})).get("calls", {})
+        calls = Counter({str(name): int(count) for name, count in counted.items()})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no trace: {error!r}") from error
     if len(pids) != 1:
         raise ValueError(f"{path} is no trace of one process: it names {sorted(pids) or 'none'}")
     spans.sort(key=lambda span: span.start)
-    return ProcessTrace(pids.pop(), tuple(spans), streams, tuple(events))
+    return ProcessTrace(pids.pop(), tuple(spans), tuple(rows), calls, tuple(events))
 
 
 def read_traces(prefix: str | Path) -> list[ProcessTrace]:
@@ -103,12 +108,20 @@ def read_traces(prefix: str | Path) -> list[ProcessTrace]:
 def merge_traces(traces: Iterable[ProcessTrace], path: str | Path) -> None:
     """Write the traces of several processes as one file, to look at them on one time axis."""
     events = [event for trace in traces for event in trace.events]
-    Path(path).write_text(json.dumps({"traceEvents": events}), encoding="utf-8")
+    document = {"traceEvents": events, "otherData": {"simulated": True}}
+    Path(path).write_text(json.dumps(document), encoding="utf-8")
 
 
 def _span(event: dict[str, Any]) -> Span:
-    start, duration = float(event["ts"]), float(event.get("dur", 0))
-    return Span(event["name"], int(event["tid"]), start, duration, dict(event.get("args", {})))
+    facts = event.get("args", {})
+    return Span(
+        name=str(event["name"]),
+        device=int(facts.get("device", 0)),
+        stream=int(facts["stream"]),
+        start=float(event["ts"]),
+        duration=float(event.get("dur", 0)),
+        bytes=int(facts.get("bytes", 0)),
+    )
 
 
 def _files(prefix: str | Path) -> Sequence[str]:
