@@ -1,0 +1,120 @@
+"""Planned faults and what is refused come out as exceptions that name the call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+COPY = """
+import torch
+x = torch.ones(1000, device="npu")
+torch.npu.synchronize()
+host = torch.empty(1000, pin_memory=True)
+try:
+    host.copy_(x, non_blocking=True)
+    print("queued", flush=True)
+    torch.npu.synchronize()
+except RuntimeError as error:
+    print("raised", "aclrtMemcpyAsync" in str(error), "507899" in str(error))
+"""
+
+
+def test_a_call_fails(npu: Any) -> None:
+    fault = "call=aclrtMemcpyAsync,nth=1,code=507899"
+    assert npu(faults=[fault]).python(COPY).lines[-1] == "raised True True"
+
+
+def test_work_fails_on_the_stream(npu: Any) -> None:
+    """The call succeeds; who waits for the stream is told."""
+    fault = "call=aclrtMemcpyAsync,nth=1,code=507899,where=stream"
+    lines = npu(faults=[fault]).python(COPY).lines
+    assert lines[-2:] == ["queued", "raised True True"]
+
+
+def test_later_calls_are_later(npu: Any) -> None:
+    done = npu(faults=["call=aclrtMemcpyAsync,nth=1000,code=507899"]).python(COPY)
+    assert done.last == "queued"
+
+
+def test_no_memory_left(npu: Any) -> None:
+    code = """
+    import torch
+    kept = torch.ones(10, device="npu")
+    try:
+        torch.empty(64 << 20, device="npu")
+        print("no error")
+    except torch.OutOfMemoryError:
+        print("out of memory")
+    torch.empty(64 << 20, device="npu")
+    print(kept.sum().item())
+    """
+    lines = npu(faults=["oom,nth=2"]).python(code).lines
+    assert lines[-2:] == ["out of memory", "10.0"]
+
+
+def test_an_operator_that_is_not_simulated(npu: Any) -> None:
+    """It fails by itself, at once, and nothing after it does."""
+    code = """
+    import torch, torch_npu
+    x = torch.randn(2, 8, 16, 32, device="npu", dtype=torch.float16)
+    try:
+        torch_npu.npu_fusion_attention(x, x, x, 8, "BNSD")
+        print("no error")
+    except RuntimeError as error:
+        print("not simulated" in str(error), "FlashAttention" in str(error))
+    print(torch.ones(8, device="npu").sum().item())
+    """
+    assert npu().python(code).lines[-2:] == ["True True", "8.0"]
+
+
+def test_an_operator_that_fails_when_it_runs(npu: Any) -> None:
+    """An index out of range is found by the operator's body, on the stream."""
+    code = """
+    import torch
+    x = torch.arange(10.0, device="npu")
+    at = torch.tensor([3, 40], device="npu")
+    try:
+        print(x.index_select(0, at).cpu())
+    except RuntimeError as error:
+        print("raised", "ndex" in str(error))
+    """
+    assert npu().python(code).last == "raised True"
+
+
+def test_a_mode_that_makes_no_sense_ends_the_program(npu: Any) -> None:
+    """A run without the mode that was asked for would look like a success."""
+    done = npu().python(
+        "import torch; torch.npu.synchronize()",
+        check=False,
+        variables={"ACCEL_SIM_DELAY_US": "soon"},
+    )
+    assert done.returncode != 0
+    assert "ACCEL_SIM_DELAY_US" in done.stderr
+
+
+def test_a_copy_stalls(npu: Any) -> None:
+    code = """
+    import torch
+    x = torch.ones(1000, device="npu")
+    torch.npu.synchronize()
+    host = torch.empty(1000, pin_memory=True)
+    host.copy_(x, non_blocking=True)
+    stalled = torch.npu.Event()
+    stalled.record()
+    print(stalled.query())
+    torch.npu.synchronize()
+    print(host.sum().item())
+    """
+    assert npu(faults=["copy_stalls,nth=1,ms=3000"]).python(code).lines[-2:] == ["False", "1000.0"]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_pageable_memory_is_never_asynchronous_to_torch(npu: Any, strict: bool) -> None:
+    """torch_npu synchronises after such a copy itself, so that strict has nothing to refuse."""
+    code = """
+    import torch
+    host = torch.arange(1000.0)
+    print(torch.equal(host.to("npu", non_blocking=True).cpu(), host))
+    """
+    assert npu(strict=strict, delay_us=100).python(code).last == "True"
