@@ -7,6 +7,7 @@ two, and level 3 is repeated on four, as HCCL takes one rank a device. All of it
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -57,10 +58,12 @@ def main() -> int:
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     given = parser.parse_args()
     given.reports.mkdir(exist_ok=True)
+    # Each simulated stream is a thread: one that starts threads of its own waits for the others.
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     outcomes = []
     for run in runs(given.seeds, given.first_seed):
         begin = time.monotonic()
-        code = subprocess.run(run.words(given), check=False).returncode
+        code = subprocess.run(run.words(given), env=environment, check=False).returncode
         outcomes.append((run, code, time.monotonic() - begin))
     print("\naccel-ascend on the CANN simulator (simulated; no result of hardware):")
     for run, code, seconds in outcomes:
