@@ -20,6 +20,15 @@ __all__ = ["AutoloadEntryPoint", "autoload_entry_points", "import_torch"]
 AUTOLOAD_GROUP = "torch.backends"
 AUTOLOAD_SWITCH = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 
+#: By distribution: what a vendor's package needs besides itself, and does not bring along. Without
+#: it the package raises as soon as torch loads it.
+KNOWN_DRIVERS = {
+    "torch-npu": "CANN (`source /usr/local/Ascend/ascend-toolkit/set_env.sh` makes an installed one"
+    " known to this shell)",
+    "torch-mlu": "Cambricon's Neuware (`export NEUWARE_HOME=/usr/local/neuware`, with its lib64 in"
+    " LD_LIBRARY_PATH)",
+}
+
 _FAILED_EXTENSION = re.compile(r"Failed to load the backend extension: ([^\s]+?)\.?(?:\s|\Z)")
 
 # A second `import torch` in a process trips over what the first one left, and hides the cause.
@@ -85,6 +94,12 @@ def known_failure() -> str:
     return "" if _first_failure is None else str(TorchImportError(*_first_failure[:2]))
 
 
+def driver_of(distribution: str) -> str:
+    """What ``distribution`` needs besides itself, for a cure."""
+    name = re.sub(r"[-_.]+", "-", distribution).lower()
+    return KNOWN_DRIVERS.get(name, f"the driver that {distribution} needs")
+
+
 def _importing(module: Any) -> bool:
     # Another thread's import: let the import system wait for it instead of using half a module.
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
@@ -116,8 +131,8 @@ def _diagnose(error: Exception, left_over: bool) -> tuple[str, str]:
         return (
             f"`import torch` fails because it autoloads the entry point {named}, which raises"
             f" {type(root).__name__}: {root}.",
-            f"set {AUTOLOAD_SWITCH}=0, or install the driver that {culprits[0].distribution}"
-            f" needs, or `pip uninstall {culprits[0].distribution}`",
+            f"set {AUTOLOAD_SWITCH}=0, or install {driver_of(culprits[0].distribution)}, or"
+            f" `pip uninstall {culprits[0].distribution}`",
         )
     if damaged and _metadata_raises():
         return (

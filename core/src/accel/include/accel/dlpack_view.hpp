@@ -22,7 +22,7 @@ struct DlTensor {
   std::int64_t* strides;
   std::uint64_t byte_offset;
 };
-constexpr std::int32_t kDlCpu = 1, kDlCuda = 2, kDlRocm = 10;
+constexpr std::int32_t kDlCpu = 1, kDlCuda = 2, kDlRocm = 10, kDlExtension = 12;
 constexpr std::uint8_t kDlInt = 0, kDlFloat = 2, kDlComplex = 5;
 constexpr std::uint32_t kDlMajor = 1;
 

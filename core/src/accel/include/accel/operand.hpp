@@ -34,7 +34,8 @@ struct Operand {
   bool is_tensor = false;
   bool is_cpu = false;
   bool is_gpu = false;   // torch calls the device "cuda": NVIDIA, or HIP
-  int device_index = 0;  // of a GPU's memory; -1 for a MemRef that leaves it open
+  bool is_private = false;  // of the vendor's device that this library names (private_device)
+  int device_index = 0;  // of a device's memory; -1 for a MemRef that leaves it open
   bool contiguous = true;
   bool has_owner = false;  // a MemRef that keeps something alive
 
@@ -136,7 +137,7 @@ struct Operand {
     if (nbytes == 0) return;
     // An emptied storage leaves the address at null plus the offset, which no mapping comes near.
     constexpr std::uintptr_t kLowestUsual = std::uintptr_t{1} << 40;
-    if (pointer < kLowestUsual && (is_cpu || is_gpu)) refuse_emptied_storage();
+    if (pointer < kLowestUsual && (is_cpu || is_gpu || is_private)) refuse_emptied_storage();
     if (may_be_lazy() &&
         (detail::is_true(detail::call_method(object, n.is_neg)) ||
          (detail::is_true(detail::call_method(object, n.is_complex)) &&
@@ -154,6 +155,7 @@ struct Operand {
   void parse_view() {
     is_cpu = view_.device_type == detail::kDlCpu;
     is_gpu = view_.device_type == detail::kDlCuda || view_.device_type == detail::kDlRocm;
+    is_private = view_.device_type == detail::kDlExtension && !detail::private_device().empty();
     device_index = view_.device_id;
     pointer = reinterpret_cast<std::uintptr_t>(view_.data) + view_.byte_offset;
     std::int64_t dense = 1;  // elements that a contiguous tensor has inside of each axis
@@ -171,6 +173,7 @@ struct Operand {
     const detail::Place place = detail::place_of(object);
     is_cpu = place.is_cpu;
     is_gpu = place.is_gpu;
+    is_private = place.is_private;
     device_index = place.index;
     Ref address{PyObject_CallMethodNoArgs(object, n.data_ptr)};
     if (!address) {  // sparse, fake, functional: tensors without a storage of their own
@@ -220,7 +223,8 @@ struct Operand {
     }
     is_cpu = PyUnicode_CompareWithASCIIString(type.get(), "cpu") == 0;
     is_gpu = PyUnicode_CompareWithASCIIString(type.get(), "cuda") == 0;
-    if (!is_gpu) return;
+    is_private = detail::is_private_type(type.get());
+    if (!is_gpu && !is_private) return;
     Ref index{PyObject_GetAttr(where.get(), n.index)};
     if (!index) throw ErrorSet();
     device_index = index.get() == Py_None ? -1 : static_cast<int>(to_int(index));

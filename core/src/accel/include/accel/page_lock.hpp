@@ -17,6 +17,15 @@ class PageLock {
     static_cast<void>(fresh);
     static_cast<void>(nbytes);
   }
+  // Whether plain blocks come from `allocate`, locked, instead of being mapped and locked then.
+  virtual bool allocates() const { return false; }
+  // Null with the reason in `why`.
+  virtual void* allocate(std::size_t nbytes, std::string& why) {
+    static_cast<void>(nbytes);
+    why = "this lock does not allocate";
+    return nullptr;
+  }
+  virtual void free(void* base) { static_cast<void>(base); }
   // False with the reason in `why`; ArgumentFault on "memory" where the range itself is wrong.
   virtual bool lock(void* base, std::size_t nbytes, std::string& why) = 0;
   virtual void unlock(void* base, std::size_t nbytes) = 0;

@@ -39,6 +39,7 @@ struct PinnedBlock {
   bool wants_huge = false;
   bool huge = false;
   bool locked = false;
+  bool from_lock = false;  // allocated by the PageLock
   std::string note;
   std::vector<StreamPoint> uses;
   std::shared_ptr<SharedSegment> segment;  // null for blocks of the pool
@@ -231,6 +232,17 @@ inline PinnedBlock* PinnedPool::allocate(std::size_t nbytes, int node, bool huge
   block->node = node;
   block->wants_huge = huge;
   const auto obtain = [&] {
+    if (node == -1 && !huge && lock_->allocates()) {
+      std::string why;
+      block->base = static_cast<char*>(lock_->allocate(capacity, why));
+      if (block->base == nullptr) {
+        throw Fault(Fault::Kind::OutOfMemory, std::to_string(capacity) +
+                                                  " bytes of page-locked memory cannot be had: " +
+                                                  why);
+      }
+      block->from_lock = block->locked = true;
+      return;
+    }
     const HostPages pages = map_host_pages(capacity, node, huge);
     block->base = static_cast<char*>(pages.base);
     block->huge = pages.huge;
@@ -373,6 +385,11 @@ inline std::size_t PinnedPool::evict(std::size_t at_least, Doomed& doomed) {
 
 inline void PinnedPool::destroy(const Doomed& doomed) {
   for (PinnedBlock* block : doomed) {
+    if (block->from_lock) {
+      lock_->free(block->base);
+      delete block;
+      continue;
+    }
     if (block->locked) lock_->before_unmapping(block->base, block->capacity);
     if (block->segment == nullptr) unmap_host_pages(block->base, block->capacity);
     delete block;  // a shared segment is unmapped by its destructor

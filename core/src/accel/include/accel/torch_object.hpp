@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "errors.hpp"
 
@@ -97,9 +98,21 @@ inline std::int64_t to_int(PyObject* object) {
   return value;
 }
 
+// torch's name of the vendor's device that this library is for ("npu"), where that is not one of
+// torch's own; set when the library is loaded. Only one vendor's can be there in a process.
+inline std::string& private_device() {
+  static auto* only = new std::string;
+  return *only;
+}
+
+inline bool is_private_type(PyObject* type) {
+  return !private_device().empty() && PyUnicode_Check(type) &&
+         PyUnicode_CompareWithASCIIString(type, private_device().c_str()) == 0;
+}
+
 // Where a tensor without a view lies: what read_tensor tells of it.
 struct Place {
-  bool is_cpu = false, is_gpu = false;
+  bool is_cpu = false, is_gpu = false, is_private = false;
   int index = 0;
 };
 
@@ -111,6 +124,7 @@ inline Place place_of(PyObject* tensor) {
   Ref type = attribute(device.get(), names().type);
   place.is_gpu = PyUnicode_Check(type.get()) &&
                  PyUnicode_CompareWithASCIIString(type.get(), "cuda") == 0;
+  place.is_private = is_private_type(type.get());
   Ref index{PyObject_GetAttr(device.get(), names().index)};
   if (!index) throw ErrorSet();
   if (index.get() != Py_None) place.index = static_cast<int>(to_int(index.get()));

@@ -1,0 +1,96 @@
+// ACL: one struct of function pointers, found by name when the library is opened.
+//
+//   open_acl({"libascendcl.so"});                      // once; an error says what is missing
+//   ACCEL_ACL_CALL(record_event, event, stream);       // throws AclFault when it fails
+//   if (acl().memcpy_batch_async != nullptr) ...       // what older CANN lacks
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "types.hpp"
+
+namespace accel_ascend {
+
+// X(member, (argument types), ACL's name)
+#define ACCEL_ACL_REQUIRED_ENTRIES(X)                                                            \
+  X(get_device_count, (std::uint32_t*), "aclrtGetDeviceCount")                                   \
+  X(set_device, (std::int32_t), "aclrtSetDevice")                                                \
+  X(get_device, (std::int32_t*), "aclrtGetDevice")                                               \
+  X(malloc_host, (void**, std::size_t), "aclrtMallocHost")                                       \
+  X(free_host, (void*), "aclrtFreeHost")                                                         \
+  X(memcpy_async, (void*, std::size_t, const void*, std::size_t, int, StreamHandle),             \
+    "aclrtMemcpyAsync")                                                                          \
+  X(memset_async, (void*, std::size_t, std::int32_t, std::size_t, StreamHandle),                 \
+    "aclrtMemsetAsync")                                                                          \
+  X(synchronize_stream, (StreamHandle), "aclrtSynchronizeStream")                                \
+  X(record_event, (EventHandle, StreamHandle), "aclrtRecordEvent")                               \
+  X(stream_wait_event, (StreamHandle, EventHandle), "aclrtStreamWaitEvent")                      \
+  X(query_event_status, (EventHandle, int*), "aclrtQueryEventStatus")                            \
+  X(destroy_event, (EventHandle), "aclrtDestroyEvent")
+
+// What a version of CANN may lack; a caller asks first.
+#define ACCEL_ACL_OPTIONAL_ENTRIES(X)                                                            \
+  X(create_event_ex, (EventHandle*, std::uint32_t), "aclrtCreateEventExWithFlag")                \
+  X(create_event, (EventHandle*, std::uint32_t), "aclrtCreateEventWithFlag")                     \
+  X(stream_query, (StreamHandle, int*), "aclrtStreamQuery")                                      \
+  X(memcpy_2d_async,                                                                             \
+    (void*, std::size_t, const void*, std::size_t, std::size_t, std::size_t, int, StreamHandle), \
+    "aclrtMemcpy2dAsync")                                                                        \
+  X(memcpy_batch_async,                                                                          \
+    (void**, std::size_t*, void**, std::size_t*, std::size_t, BatchAttributes*, std::size_t*,    \
+     std::size_t, std::size_t*, StreamHandle),                                                   \
+    "aclrtMemcpyBatchAsync")                                                                     \
+  X(host_register, (void*, std::uint64_t, int, void**), "aclrtHostRegister")                     \
+  X(host_register_v2, (void*, std::uint64_t, std::uint32_t), "aclrtHostRegisterV2")              \
+  X(host_unregister, (void*), "aclrtHostUnregister")                                             \
+  X(pointer_attributes, (const void*, PointerAttributes*), "aclrtPointerGetAttributes")          \
+  X(launch_host_func, (StreamHandle, HostFunction, void*), "aclrtLaunchHostFunc")                \
+  X(can_access_peer, (std::int32_t*, std::int32_t, std::int32_t), "aclrtDeviceCanAccessPeer")    \
+  X(enable_peer_access, (std::int32_t, std::uint32_t), "aclrtDeviceEnablePeerAccess")            \
+  X(ipc_get_event, (EventHandle, void*), "aclrtIpcGetEventHandle")                               \
+  X(cann_version, (int, PackageVersion*), "aclsysGetCANNVersion")                                \
+  X(runtime_version, (std::int32_t*, std::int32_t*, std::int32_t*), "aclrtGetVersion")
+
+// Found in the same way; they return something else than a Result.
+#define ACCEL_ACL_TEXT_ENTRIES(X)                                                                \
+  X(recent_error, "aclGetRecentErrMsg")                                                          \
+  X(soc_name, "aclrtGetSocName")                                                                 \
+  X(simulator, "accel_simulator")
+
+enum class Entry {
+#define ACCEL_ACL_NAME(member, arguments, name) member,
+  ACCEL_ACL_REQUIRED_ENTRIES(ACCEL_ACL_NAME) ACCEL_ACL_OPTIONAL_ENTRIES(ACCEL_ACL_NAME)
+#undef ACCEL_ACL_NAME
+};
+
+struct Acl {
+#define ACCEL_ACL_MEMBER(member, arguments, name) Result(*member) arguments = nullptr;
+  ACCEL_ACL_REQUIRED_ENTRIES(ACCEL_ACL_MEMBER) ACCEL_ACL_OPTIONAL_ENTRIES(ACCEL_ACL_MEMBER)
+#undef ACCEL_ACL_MEMBER
+#define ACCEL_ACL_MEMBER(member, name) const char* (*member)() = nullptr;
+  ACCEL_ACL_TEXT_ENTRIES(ACCEL_ACL_MEMBER)
+#undef ACCEL_ACL_MEMBER
+
+  void* handle = nullptr;  // of dlopen, for what is looked up later
+  std::string library;     // as it was opened
+};
+
+// Opens the first library of `names` that is one; later calls do nothing.
+void open_acl(const std::vector<std::string>& names);
+bool acl_is_open() noexcept;
+
+// The names of optional entries that this CANN does not have.
+std::vector<std::string> missing_entries();
+
+// "8.3.RC1"; empty when it does not say.
+std::string cann_version();
+
+namespace detail {
+extern Acl the_acl;
+}
+inline const Acl& acl() { return detail::the_acl; }
+
+const char* entry_name(Entry entry);
+
+}  // namespace accel_ascend

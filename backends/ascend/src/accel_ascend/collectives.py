@@ -1,0 +1,24 @@
+"""Collectives on NPUs: HCCL, from core's shared implementation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel.torch_device.collectives import TorchDeviceCollectives, device_channel
+
+from .runtime import NPU, connect
+
+if TYPE_CHECKING:
+    from accel.backend import Backend
+
+__all__ = ["HCCL", "AscendCollectives"]
+
+#: Messages are matched by their order alone: HCCL has no tags. Its sum is divided for an average.
+HCCL = device_channel(NPU, connect, summary="HCCL: HCCS, PCIe, RoCE; one rank an NPU")
+
+
+class AscendCollectives(TorchDeviceCollectives):
+    """Communicators for tensors on NPUs, over HCCL, else over gloo through pinned memory."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend, HCCL)
