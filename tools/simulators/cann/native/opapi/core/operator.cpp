@@ -1,0 +1,128 @@
+// Launching operators, the names of those that are simulated, and what the others answer.
+#include "core/operator.hpp"
+
+#include <mutex>
+#include <set>
+
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+
+#include <accel_sim/call.hpp>
+#include <accel_sim/failure.hpp>
+#include <accel_sim/streams.hpp>
+
+#include "core/not_simulated.hpp"
+
+namespace accel_opapi {
+
+namespace {
+
+std::set<std::string>& names() {
+  static std::set<std::string> all;
+  return all;
+}
+
+// A stream's thread computes alone: with one OpenMP team for each stream the machine would be
+// oversubscribed. torch links its own OpenMP runtime, so the function is taken from there; it
+// concerns the calling thread only.
+void compute_alone() {
+  static thread_local bool done = false;
+  if (done) return;
+  done = true;
+  at::get_num_threads();  // torch's own initialisation of this thread comes first
+  static const auto set_threads = reinterpret_cast<void (*)(int)>([]() -> void* {
+    void* torch = dlopen("libtorch_cpu.so", RTLD_NOW | RTLD_NOLOAD);
+    return torch != nullptr ? dlsym(torch, "omp_set_num_threads") : nullptr;
+  }());
+  if (set_threads != nullptr) set_threads(1);
+}
+
+// The names under which the calls are counted and planned faults are found.
+const char* workspace_call(const char* name) {
+  static std::set<std::string> calls;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  return calls.insert(std::string(name) + "GetWorkspaceSize").first->c_str();
+}
+
+}  // namespace
+
+void run_body(const char* name, const std::function<void()>& body) {
+  compute_alone();
+  const c10::InferenceMode no_autograd;
+  try {
+    body();
+  } catch (const accel_sim::Failure& failure) {
+    throw accel_sim::Failure(failure.code(), std::string(name) + ": " + failure.what());
+  } catch (const c10::Error& error) {
+    throw accel_sim::Failure(accel_sim::Kind::task_failed,
+                             std::string(name) + ": " + error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    throw accel_sim::Failure(accel_sim::Kind::task_failed,
+                             std::string(name) + ": " + error.what());
+  }
+}
+
+Registered::Registered(const char* name) { names().insert(name); }
+
+int prepare(const char* name, aclOpExecutor* executor, std::uint64_t* workspace,
+            aclOpExecutor** result) {
+  std::unique_ptr<aclOpExecutor> owned(executor);
+  owned->name = name;
+  return accel_sim::guarded(workspace_call(name), [&] {
+    if (workspace != nullptr) *workspace = 0;
+    *result = owned.release();
+  });
+}
+
+int prepare_failed(const char* name) noexcept { return accel_sim::failed_call(workspace_call(name)); }
+
+int launch(const char* name, aclOpExecutor* executor, void* handle) noexcept {
+  const bool once = executor != nullptr && !executor->repeatable;
+  const int code = accel_sim::guarded(name, [&] {
+    if (executor == nullptr) {
+      throw accel_sim::Failure(accel_sim::Kind::invalid_argument,
+                               std::string(name) + ": the executor is null");
+    }
+    accel_sim::Stream& stream = accel_sim::stream_of(handle);
+    if (executor->waits && stream.capture() != nullptr) {
+      throw accel_sim::Failure(accel_sim::Kind::capture,
+                               std::string(name) + " waits for its result's shape: it cannot be "
+                                                   "captured into a graph");
+    }
+    auto body = executor->body;
+    accel_sim::submit(stream, {name, [name, body] { run_body(name, body); }, executor->bytes});
+    if (executor->waits) accel_sim::synchronize_stream(stream);
+  });
+  if (once) delete executor;
+  return code;
+}
+
+int not_simulated(const char* name) noexcept {
+  return accel_sim::guarded(workspace_call(name), [&] {
+    throw accel_sim::Failure(accel_sim::Kind::not_simulated,
+                             std::string(name) + " is not simulated");
+  });
+}
+
+}  // namespace accel_opapi
+
+ACL_EXPORT int aclDestroyAclOpExecutor(aclOpExecutor* executor) { return delete executor, 0; }
+
+ACL_EXPORT int aclSetAclOpExecutorRepeatable(aclOpExecutor* executor) {
+  return executor->repeatable = true, 0;
+}
+
+// The library's own initialisation: there is nothing to prepare.
+ACL_EXPORT int aclnnInit(const char*) { return 0; }
+ACL_EXPORT int aclnnFinalize() { return 0; }
+
+// The names of the operators that compute, one on each line.
+ACL_EXPORT const char* accel_sim_operators() {
+  static const std::string all = [] {
+    std::string text;
+    for (const std::string& name : accel_opapi::names()) text += name + "\n";
+    return text;
+  }();
+  return all.c_str();
+}
