@@ -18,7 +18,7 @@ SEEDS ?= 1
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 LOCAL := $(PIP) --no-build-isolation --no-deps -e
-SOURCES := core/src backends/cpu/src backends/cuda/src conformance/src tools/src \
+SOURCES := core/src backends/cpu/src backends/cuda/src backends/ascend/src conformance/src tools/src \
   tools/simulators/runtime/src tools/simulators/cann/src
 
 BUILD_TOOLS := setuptools wheel scikit-build-core 'pybind11>=2.12' 'cmake>=3.20' ninja
@@ -33,7 +33,8 @@ CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy
 help:
 	@sed -n '1,7s/^# \{0,1\}//p' Makefile
 
-setup: $(DONE)/core $(DONE)/cpu $(DONE)/cuda $(DONE)/conformance $(DONE)/tools $(DONE)/sim $(DONE)/checkers
+setup: $(DONE)/core $(DONE)/cpu $(DONE)/cuda $(DONE)/ascend \
+  $(DONE)/conformance $(DONE)/tools $(DONE)/sim $(DONE)/checkers
 
 setup-ascend: setup $(ASCEND_DONE)/torch-npu $(ASCEND_DONE)/cann
 
@@ -107,6 +108,12 @@ CUDA_NATIVE := $(shell find backends/cuda/native backends/cuda/src/accel_cuda/ke
 
 $(DONE)/cuda: backends/cuda/pyproject.toml $(CUDA_NATIVE) $(DONE)/core
 	$(LOCAL) backends/cuda
+	touch $@
+
+ASCEND_NATIVE := $(shell find backends/ascend/native core/src/accel/include -type f) backends/ascend/CMakeLists.txt
+
+$(DONE)/ascend: backends/ascend/pyproject.toml $(ASCEND_NATIVE) $(DONE)/core
+	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(LOCAL) backends/ascend
 	touch $@
 
 $(DONE)/conformance: conformance/pyproject.toml $(DONE)/core $(DONE)/checkers
