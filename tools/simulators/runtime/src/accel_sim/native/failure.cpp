@@ -17,9 +17,9 @@ int code_of(Kind kind) {
   return known.code_of ? known.code_of(kind) : 1 + static_cast<int>(kind);
 }
 
-std::string& recent_slot() {
-  thread_local std::string text;
-  return text;
+Error& recent_slot() {
+  thread_local Error error;
+  return error;
 }
 
 }  // namespace
@@ -46,9 +46,15 @@ Error current_error() {
   }
 }
 
-const std::string& recent_error_text() { return recent_slot(); }
+const std::string& recent_error_text() { return recent_slot().text; }
 
-void set_recent_error(const Error& error) { recent_slot() = error.text; }
+void set_recent_error(const Error& error) { recent_slot() = error; }
+
+int recent_error_code(bool clear) {
+  const int code = recent_slot().code;
+  if (clear) recent_slot().code = 0;
+  return code;
+}
 
 void register_vendor(const Vendor& vendor) { vendor_slot() = vendor; }
 

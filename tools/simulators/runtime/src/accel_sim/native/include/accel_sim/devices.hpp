@@ -21,6 +21,8 @@ class Device {
 
   Stream& default_stream();
   std::vector<std::shared_ptr<Stream>> streams() const;  // the live ones, the default one first
+  void add_stream(std::shared_ptr<Stream> stream);
+  void remove_stream(const Stream& stream);
   bool active() const;                                   // used since the start or the last reset
   void set_active(bool active);
   void enable_peer(int peer);
@@ -28,11 +30,10 @@ class Device {
   bool peer_enabled(int peer) const;
 
  private:
-  friend Stream& create_stream(Device&, std::uint32_t, std::uint32_t);
-  friend void destroy_stream(void*, bool);
   const int index_;
   const int physical_;
   mutable std::mutex mutex_;
+  std::shared_ptr<Stream> default_stream_;
   std::vector<std::shared_ptr<Stream>> streams_;
   std::set<int> peers_;
   bool active_ = false;

@@ -59,5 +59,6 @@ Error current_error();
 // The thread's most recent failed call, for functions like aclGetRecentErrMsg. Empty when none.
 const std::string& recent_error_text();
 void set_recent_error(const Error& error);
+int recent_error_code(bool clear);  // 0 when no call failed since it was cleared
 
 }  // namespace accel_sim

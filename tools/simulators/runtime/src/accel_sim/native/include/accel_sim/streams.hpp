@@ -43,6 +43,7 @@ class Stream {
   // Drops what has not begun and wakes a stalled task; those waiting see `stream_aborted`.
   void abort();
   void close();  // drains, then ends the thread
+  void stall(std::uint64_t ms);  // on its own thread: until an abort, or until ms passed (0: no limit)
 
   // While a graph is set, tasks go into it instead of the queue.
   void set_capture(std::shared_ptr<Graph> graph);
@@ -63,7 +64,7 @@ class Stream {
   std::shared_ptr<Graph> capture_;
   std::uint64_t submitted_ = 0;
   std::uint64_t finished_ = 0;
-  std::uint64_t aborts_ = 0;
+  std::uint64_t aborted_ = 0;  // tasks up to this number are dropped
   bool started_ = false;
   bool closing_ = false;
   bool stop_on_failure_ = false;
