@@ -30,8 +30,7 @@ Location location_of(const Place& place) {
 }
 
 bool same_way(const FlatCopy& a, const FlatCopy& b) {
-  return a.dst_place.on_host() == b.dst_place.on_host() &&
-         a.dst_place.device == b.dst_place.device && a.src_place.device == b.src_place.device;
+  return a.dst_place.device == b.dst_place.device && a.src_place.device == b.src_place.device;
 }
 
 // One call; false, and nothing was given to the stream, when this chip does not take batches.
@@ -68,13 +67,15 @@ bool call(StreamState& state, const FlatCopy* copies, std::size_t count) {
 }  // namespace
 
 void issue_batch(StreamState& state, std::vector<FlatCopy> copies) {
-  const auto one_way = [](const FlatCopy& copy) { return copy.dst_place.on_host(); };
+  const auto to_host = [](const FlatCopy& copy) { return copy.dst_place.on_host(); };
   const auto rest = std::stable_partition(copies.begin(), copies.end(), for_batch);
-  std::stable_partition(copies.begin(), rest, one_way);
+  // One call goes one way.
+  const auto turn = std::stable_partition(copies.begin(), rest, to_host);
   auto next = copies.begin();
   if (rest - next > 1 && acl().memcpy_batch_async != nullptr && !refused.load()) {
     while (next != rest) {
-      const auto count = std::min(static_cast<std::size_t>(rest - next), kMostInOneCall);
+      const auto end = next < turn ? turn : rest;
+      const auto count = std::min(static_cast<std::size_t>(end - next), kMostInOneCall);
       if (!call(state, &*next, count)) {
         refused.store(true);
         break;
