@@ -97,3 +97,21 @@ def test_a_distribution_whose_entry_points_cannot_be_read(site: Any) -> None:
     assert results["get"]["error"] == "TorchImportError"
     assert "damaged-1.0.dist-info" in results["get"]["text"]
     assert f"{AUTOLOAD_SWITCH}=0" in results["get"]["cure"]
+
+
+def test_torch_npu_without_cann(site: Any) -> None:
+    """The vendor's package that most people meet: what it lacks is named, and how to get it."""
+    site.plugin("cpu", priority=0)
+    site.install(
+        "torch-npu",
+        {"torch_npu": BROKEN_VENDOR + "\n\ndef _autoload():\n    pass\n"},
+        {"torch_npu": "torch_npu:_autoload"},
+        group="torch.backends",
+        version="2.13.0",
+    )
+    got = site.run(CASES)["get"]
+    assert got["error"] == "TorchImportError", got
+    assert "torch_npu = torch_npu:_autoload of torch-npu 2.13.0" in got["text"]
+    assert f"{AUTOLOAD_SWITCH}=0" in got["cure"]
+    assert "install CANN (`source /usr/local/Ascend/ascend-toolkit/set_env.sh`" in got["cure"]
+    assert "`pip uninstall torch-npu`" in got["cure"]

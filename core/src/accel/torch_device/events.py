@@ -79,6 +79,7 @@ class TorchEvent:
                     f"elapsed_time: the {which} event was created without timing."
                     " Cure: backend.events.create(timing=True)"
                 )
+        for event, which in ((self, "start"), (end, "end")):
             if event._stream is None:
                 raise StateError(
                     f"elapsed_time: the {which} event was never recorded."

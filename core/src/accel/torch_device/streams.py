@@ -235,18 +235,23 @@ class TorchStreams(Streams):
         )
 
     def from_torch(self, stream: Any) -> Stream:
-        if not isinstance(stream, self.torch.Stream):
-            generic = getattr(torch, "Stream", None)
-            if generic is None or not isinstance(stream, generic) or stream.device != self.device:
-                raise DTypeError(
-                    "stream", f"a torch.{self.vendor.device_type}.Stream", repr(stream)
-                )
+        ours = isinstance(stream, self.torch.Stream)
+        if not ours and (
+            not isinstance(stream, torch.Stream) or stream.device.type != self.device.type
+        ):
+            raise DTypeError("stream", f"a torch.{self.vendor.device_type}.Stream", repr(stream))
         if stream.device.index != self.index:
             raise ArgumentError(
                 "stream",
                 f"a stream of device {self.device}",
                 f"one of {stream.device}",
                 "use the backend of that device",
+            )
+        if not ours:  # torch's general kind, as torch.accelerator.current_stream() gives
+            stream = self.torch.Stream(
+                stream_id=stream.stream_id,
+                device_index=stream.device_index,
+                device_type=stream.device_type,
             )
         return self._wrap(stream)
 
