@@ -1,4 +1,4 @@
-"""Streams and events over a torch namespace: what is asked of it, in which order, on which device."""
+"""Streams and events over a torch namespace: what is asked of it, in what order and where."""
 
 from __future__ import annotations
 
