@@ -1,6 +1,6 @@
 // Descriptions of tensors, buffers and attributes for the older operator interface.
 #include "api.hpp"
-#include "descriptions.hpp"
+#include "old_operators.hpp"
 
 using namespace ascendcl;
 
@@ -92,38 +92,38 @@ ACL_EXPORT void aclopDestroyAttr(const aclopAttr* attributes) { delete attribute
 
 ACL_EXPORT int aclopSetAttrBool(aclopAttr* attributes, const char* name, std::uint8_t value) {
   return guarded("aclopSetAttrBool", [&] {
-    required(attributes, "attr").values.integers[&required(name, "attrName")] = value != 0;
+    required(attributes, "attr").integers[&required(name, "attrName")] = value != 0;
   });
 }
 
 ACL_EXPORT int aclopSetAttrInt(aclopAttr* attributes, const char* name, std::int64_t value) {
   return guarded("aclopSetAttrInt", [&] {
-    required(attributes, "attr").values.integers[&required(name, "attrName")] = value;
+    required(attributes, "attr").integers[&required(name, "attrName")] = value;
   });
 }
 
 ACL_EXPORT int aclopSetAttrDataType(aclopAttr* attributes, const char* name, int value) {
   return guarded("aclopSetAttrDataType", [&] {
-    required(attributes, "attr").values.integers[&required(name, "attrName")] = value;
+    required(attributes, "attr").integers[&required(name, "attrName")] = value;
   });
 }
 
 ACL_EXPORT int aclopSetAttrFloat(aclopAttr* attributes, const char* name, float value) {
   return guarded("aclopSetAttrFloat", [&] {
-    required(attributes, "attr").values.reals[&required(name, "attrName")] = value;
+    required(attributes, "attr").floats[&required(name, "attrName")] = value;
   });
 }
 
 ACL_EXPORT int aclopSetAttrString(aclopAttr* attributes, const char* name, const char* value) {
   return guarded("aclopSetAttrString", [&] {
-    required(attributes, "attr").values.texts[&required(name, "attrName")] = &required(value, "attrValue");
+    required(attributes, "attr").strings[&required(name, "attrName")] = &required(value, "attrValue");
   });
 }
 
 ACL_EXPORT int aclopSetAttrListBool(aclopAttr* attributes, const char* name, int count,
                                     const std::uint8_t* values) {
   return guarded("aclopSetAttrListBool", [&] {
-    required(attributes, "attr").values.integer_lists[&required(name, "attrName")].assign(values,
+    required(attributes, "attr").integer_lists[&required(name, "attrName")].assign(values,
                                                                                   values + count);
   });
 }
@@ -131,7 +131,7 @@ ACL_EXPORT int aclopSetAttrListBool(aclopAttr* attributes, const char* name, int
 ACL_EXPORT int aclopSetAttrListInt(aclopAttr* attributes, const char* name, int count,
                                    const std::int64_t* values) {
   return guarded("aclopSetAttrListInt", [&] {
-    required(attributes, "attr").values.integer_lists[&required(name, "attrName")].assign(values,
+    required(attributes, "attr").integer_lists[&required(name, "attrName")].assign(values,
                                                                                   values + count);
   });
 }
@@ -139,7 +139,7 @@ ACL_EXPORT int aclopSetAttrListInt(aclopAttr* attributes, const char* name, int 
 ACL_EXPORT int aclopSetAttrListFloat(aclopAttr* attributes, const char* name, int count,
                                      const float* values) {
   return guarded("aclopSetAttrListFloat", [&] {
-    required(attributes, "attr").values.real_lists[&required(name, "attrName")].assign(values,
+    required(attributes, "attr").float_lists[&required(name, "attrName")].assign(values,
                                                                                 values + count);
   });
 }
@@ -147,7 +147,7 @@ ACL_EXPORT int aclopSetAttrListFloat(aclopAttr* attributes, const char* name, in
 ACL_EXPORT int aclopSetAttrListListInt(aclopAttr* attributes, const char* name, int count,
                                        const int* lengths, const std::int64_t* const values[]) {
   return guarded("aclopSetAttrListListInt", [&] {
-    auto& lists = required(attributes, "attr").values.nested_lists[&required(name, "attrName")];
+    auto& lists = required(attributes, "attr").integer_list_lists[&required(name, "attrName")];
     lists.clear();
     for (int one = 0; one < count; ++one) lists.emplace_back(values[one], values[one] + lengths[one]);
   });

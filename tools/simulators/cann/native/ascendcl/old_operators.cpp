@@ -1,68 +1,49 @@
-// The older operator interface (aclop): what is described here is run by libopapi.
+#include "old_operators.hpp"
+
 #include <dlfcn.h>
 
-#include <utility>
+#include <atomic>
+#include <mutex>
 
 #include "api.hpp"
-#include "descriptions.hpp"
 
 using namespace ascendcl;
-using accel_sim_cann::AclopCall;
-using accel_sim_cann::AclopTensor;
 
 namespace {
 
-using Runner = decltype(&accel_sim_aclop);
+std::atomic<OldOperatorRunner> runner{nullptr};
 
-// Nothing that a program links brings libopapi in: torch_npu opens it when it first needs it.
-Runner runner() {
-  static const Runner found = []() -> Runner {
-    void* library = dlopen("libopapi.so", RTLD_NOW | RTLD_GLOBAL);
-    return library ? reinterpret_cast<Runner>(dlsym(library, "accel_sim_aclop")) : nullptr;
-  }();
-  return found;
-}
-
-std::vector<AclopTensor> tensors(const aclTensorDesc* const descriptions[],
-                                 const aclDataBuffer* const buffers[], int count) {
-  std::vector<AclopTensor> all;
-  for (int one = 0; one < count; ++one) {
-    const aclTensorDesc& description = required(descriptions[one], "a tensor's description");
-    AclopTensor tensor;
-    tensor.type = description.data_type;
-    tensor.sizes = description.shape;
-    tensor.on_host = description.placement != 0;
-    if (buffers[one]) {
-      tensor.data = buffers[one]->data;
-      tensor.bytes = buffers[one]->bytes;
-    }
-    all.push_back(std::move(tensor));
+// The operators' library may not be loaded yet: nothing of torch_npu links it.
+OldOperatorRunner loaded_runner() {
+  if (!runner.load()) {
+    static std::once_flag once;
+    std::call_once(once, [] { dlopen("libopapi.so", RTLD_NOW | RTLD_GLOBAL); });
   }
-  return all;
+  return runner.load();
 }
 
-int run(const char* name, const char* type, int input_count,
-        const aclTensorDesc* const input_descriptions[], const aclDataBuffer* const inputs[],
-        int output_count, const aclTensorDesc* const output_descriptions[],
-        const aclDataBuffer* const outputs[], const aclopAttr* attributes, void* stream) {
-  int code = 0;
-  const int failed = guarded(name, [&] {
-    AclopCall call;
-    call.type = &required(type, "opType");
-    const Runner known = runner();
+template <typename T, typename U>
+std::vector<T*> list(U* const* items, int count) {
+  return std::vector<T*>(items, items + (items ? count : 0));
+}
+
+int run(const char* name, const OldOperator& call) {
+  return guarded(name, [&] {
+    required(call.type, "opType");
+    OldOperatorRunner known = loaded_runner();
     if (!known) {
-      throw Failure(Kind::not_simulated, "operator " + call.type +
+      throw Failure(Kind::not_simulated, std::string("operator ") + call.type +
                                              " is not simulated: libopapi was not found");
     }
-    call.inputs = tensors(input_descriptions, inputs, input_count);
-    call.outputs = tensors(output_descriptions, outputs, output_count);
-    if (attributes) call.attributes = attributes->values;
-    code = known(call, stream);
+    known(call);
   });
-  return failed ? failed : code;
 }
 
 }  // namespace
+
+ACL_EXPORT void accel_simulator_set_old_operator_runner(OldOperatorRunner chosen) {
+  runner.store(chosen);
+}
 
 ACL_EXPORT int aclopCompileAndExecute(const char* type, int input_count,
                                       const aclTensorDesc* const input_descriptions[],
@@ -70,8 +51,14 @@ ACL_EXPORT int aclopCompileAndExecute(const char* type, int input_count,
                                       const aclTensorDesc* const output_descriptions[],
                                       aclDataBuffer* const outputs[], const aclopAttr* attributes,
                                       int, int, const char*, void* stream) {
-  return run("aclopCompileAndExecute", type, input_count, input_descriptions, inputs, output_count,
-             output_descriptions, outputs, attributes, stream);
+  std::vector<aclTensorDesc*> described;
+  for (int one = 0; one < output_count; ++one) {
+    described.push_back(const_cast<aclTensorDesc*>(output_descriptions[one]));
+  }
+  return run("aclopCompileAndExecute",
+             {type, list<const aclTensorDesc>(input_descriptions, input_count),
+              list<const aclDataBuffer>(inputs, input_count), described,
+              list<aclDataBuffer>(outputs, output_count), attributes, stream});
 }
 
 ACL_EXPORT int aclopCompileAndExecuteV2(const char* type, int input_count,
@@ -80,6 +67,9 @@ ACL_EXPORT int aclopCompileAndExecuteV2(const char* type, int input_count,
                                         aclTensorDesc* output_descriptions[],
                                         aclDataBuffer* outputs[], aclopAttr* attributes, int, int,
                                         const char*, void* stream) {
-  return run("aclopCompileAndExecuteV2", type, input_count, input_descriptions, inputs,
-             output_count, output_descriptions, outputs, attributes, stream);
+  return run("aclopCompileAndExecuteV2",
+             {type, list<const aclTensorDesc>(input_descriptions, input_count),
+              list<const aclDataBuffer>(inputs, input_count),
+              list<aclTensorDesc>(output_descriptions, output_count),
+              list<aclDataBuffer>(outputs, output_count), attributes, stream});
 }
