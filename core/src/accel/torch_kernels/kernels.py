@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..capabilities import Capabilities, Capability, Level
+from .conversions import TorchConversions
+from .quantize import TorchQuantize
 from .queue import queue_of
+from .upload import TorchUpload
 from .writing import TorchWriting
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["TorchKVKernels"]
 
 
-class TorchKVKernels(TorchWriting):
+class TorchKVKernels(TorchConversions, TorchQuantize, TorchUpload, TorchWriting):
     """The contract's KV kernels as torch operators; :mod:`accel.torch_kernels` says how."""
 
     capabilities = Capabilities(
@@ -27,6 +30,9 @@ class TorchKVKernels(TorchWriting):
             Capability.KV_COPY_BLOCKS: Level.COMPOSED,
             Capability.KV_SWAP_BLOCKS: Level.COMPOSED,
             Capability.KV_GATHER: Level.COMPOSED,
+            Capability.KV_CONVERT: Level.COMPOSED,
+            Capability.KV_QUANTIZE: Level.COMPOSED,
+            Capability.KV_UPLOAD: Level.COMPOSED,
         }
     )
 
