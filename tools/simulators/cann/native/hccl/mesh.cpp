@@ -1,0 +1,267 @@
+#include "mesh.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace accel_hccl {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x4c434348;  // "HCCL"
+
+}  // namespace
+
+Mesh::Mesh(std::uint32_t rank, std::vector<int> sockets) : rank_(rank), peers_(sockets.size()) {
+  for (std::size_t i = 0; i < sockets.size(); ++i) peers_[i].socket = sockets[i];
+  const SocketPair wake = socket_pair();
+  wake_read_ = wake.first;
+  wake_write_ = wake.second;
+  reader_ = std::thread([this] { read_loop(); });
+}
+
+Mesh::~Mesh() { close(); }
+
+void Mesh::throw_if_failed() const {
+  if (code_ != HCCL_SUCCESS) throw HcclFailure(code_, text_);
+}
+
+void Mesh::throw_if_gone(std::uint32_t peer) const {
+  if (peers_[peer].died) {
+    throw HcclFailure(HCCL_E_REMOTE, "rank " + std::to_string(peer) + " died");
+  }
+  if (peers_[peer].left) {
+    throw HcclFailure(HCCL_E_REMOTE,
+                      "rank " + std::to_string(peer) + " has destroyed its communicator");
+  }
+}
+
+void Mesh::send(std::uint32_t peer, const Tag& tag, const void* data, std::size_t bytes,
+                Deadline deadline) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    throw_if_failed();
+    throw_if_gone(peer);
+  }
+  const FrameHeader header{kMagic, tag.kind, tag.phase, 0, tag.sequence, bytes};
+  bool sent = false;
+  try {
+    std::lock_guard<std::mutex> lock(peers_[peer].writing);
+    sent = write_all(peers_[peer].socket, &header, sizeof header, deadline) &&
+           write_all(peers_[peer].socket, data, bytes, deadline);
+  } catch (const HcclFailure& failure) {
+    throw HcclFailure(failure.code, "sending to rank " + std::to_string(peer) + ": " +
+                                        failure.what());
+  }
+  if (sent) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  throw_if_failed();
+  throw_if_gone(peer);
+  throw HcclFailure(HCCL_E_REMOTE, "rank " + std::to_string(peer) + " died");
+}
+
+std::optional<Bytes> Mesh::take(std::uint32_t peer, const Tag& tag) {
+  auto& inbox = peers_[peer].inbox;
+  const auto found = inbox.find(tag);
+  if (found == inbox.end()) return std::nullopt;
+  Bytes bytes = std::move(found->second);
+  inbox.erase(found);
+  return bytes;
+}
+
+Bytes Mesh::receive(std::uint32_t peer, const Tag& tag, Deadline deadline,
+                    const std::function<std::string()>& what) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    if (std::optional<Bytes> bytes = take(peer, tag)) return std::move(*bytes);
+    throw_if_failed();
+    throw_if_gone(peer);
+    if (changed_.wait_until(lock, deadline) == std::cv_status::timeout && Clock::now() >= deadline) {
+      if (std::optional<Bytes> bytes = take(peer, tag)) return std::move(*bytes);
+      lock.unlock();
+      throw HcclFailure(HCCL_E_TIMEOUT, what());
+    }
+  }
+}
+
+std::optional<Bytes> Mesh::poll(std::uint32_t peer, const Tag& tag) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (std::optional<Bytes> bytes = take(peer, tag)) return bytes;
+  throw_if_failed();
+  throw_if_gone(peer);
+  return std::nullopt;
+}
+
+bool Mesh::has(std::uint32_t peer, FrameKind kind) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto& inbox = peers_[peer].inbox;
+  return std::any_of(inbox.begin(), inbox.end(),
+                     [kind](const auto& entry) { return entry.first.kind == kind; });
+}
+
+std::uint64_t Mesh::changes() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return changes_;
+}
+
+bool Mesh::wait_change(std::uint64_t seen, Deadline deadline) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return changed_.wait_until(lock, deadline, [&] { return changes_ > seen; });
+}
+
+void Mesh::fail(HcclResult code, const std::string& text, bool tell) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (code_ != HCCL_SUCCESS) return;
+    code_ = code;
+    text_ = text;
+    ++changes_;
+    changed_.notify_all();
+  }
+  if (!tell) return;
+  const FrameHeader header{kMagic, FrameKind::kAbort, 0, 0, static_cast<std::uint64_t>(code),
+                           text.size()};
+  for (std::uint32_t peer = 0; peer < size(); ++peer) {
+    if (peer == rank_) continue;
+    try {  // the peers learn it by themselves, later, where this does not reach them
+      std::lock_guard<std::mutex> lock(peers_[peer].writing);
+      const Deadline deadline = deadline_after(std::chrono::milliseconds(500));
+      if (write_all(peers_[peer].socket, &header, sizeof header, deadline)) {
+        write_all(peers_[peer].socket, text.data(), text.size(), deadline);
+      }
+    } catch (const HcclFailure&) {
+    }
+  }
+}
+
+HcclResult Mesh::state(std::chrono::milliseconds grace, std::string* text) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (code_ != HCCL_SUCCESS) {
+    if (text != nullptr) *text = text_;
+    return code_;
+  }
+  for (std::size_t i = 0; i < peers_.size(); ++i) {
+    if (peers_[i].died && Clock::now() - peers_[i].when >= grace) {
+      if (text != nullptr) *text = "rank " + std::to_string(i) + " died";
+      return HCCL_E_REMOTE;
+    }
+  }
+  return HCCL_SUCCESS;
+}
+
+void Mesh::resume() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (std::uint32_t peer = 0; peer < size(); ++peer) throw_if_gone(peer);
+  code_ = HCCL_SUCCESS;
+  text_.clear();
+  for (Peer& peer : peers_) peer.inbox.clear();
+}
+
+void Mesh::close() {
+  if (closing_.exchange(true)) return;
+  const FrameHeader header{kMagic, FrameKind::kGoodbye, 0, 0, 0, 0};
+  for (std::uint32_t peer = 0; peer < size(); ++peer) {
+    if (peer == rank_) continue;
+    try {
+      std::lock_guard<std::mutex> lock(peers_[peer].writing);
+      write_all(peers_[peer].socket, &header, sizeof header,
+                deadline_after(std::chrono::milliseconds(500)));
+    } catch (const HcclFailure&) {
+    }
+  }
+  fail(HCCL_E_UNAVAIL, "the communicator was destroyed while this call was on its stream", false);
+  const char byte = 0;
+  (void)!::write(wake_write_, &byte, 1);
+  if (reader_.joinable()) reader_.join();
+  for (Peer& peer : peers_) {
+    std::lock_guard<std::mutex> lock(peer.writing);
+    close_socket(peer.socket);
+  }
+  close_socket(wake_read_);
+  close_socket(wake_write_);
+}
+
+void Mesh::close_in_child() {
+  for (Peer& peer : peers_) close_socket(peer.socket);
+  close_socket(wake_read_);
+  close_socket(wake_write_);
+}
+
+void Mesh::read_loop() {
+  for (;;) {
+    std::vector<pollfd> entries{{wake_read_, POLLIN, 0}};
+    std::vector<std::uint32_t> ranks;
+    for (std::uint32_t i = 0; i < size(); ++i) {
+      if (i == rank_ || peers_[i].left || peers_[i].died) continue;
+      entries.push_back({peers_[i].socket, POLLIN, 0});
+      ranks.push_back(i);
+    }
+    if (::poll(entries.data(), entries.size(), -1) < 0 && errno != EINTR) return;
+    if (closing_.load()) return;
+    for (std::size_t i = 0; i < ranks.size(); ++i) {
+      if (entries[i + 1].revents == 0) continue;
+      Peer& peer = peers_[ranks[i]];
+      if (read_some(peer, ranks[i])) continue;
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (!peer.left) peer.died = true;
+      peer.when = Clock::now();
+      ++changes_;
+      changed_.notify_all();
+    }
+  }
+}
+
+// Reads what is there. False when the peer is gone.
+bool Mesh::read_some(Peer& peer, std::uint32_t rank) {
+  for (;;) {
+    const bool in_header = peer.header_read < sizeof peer.header;
+    char* into = in_header ? reinterpret_cast<char*>(&peer.header) + peer.header_read
+                           : reinterpret_cast<char*>(peer.payload.data()) + peer.payload_read;
+    const std::size_t wanted = in_header ? sizeof peer.header - peer.header_read
+                                         : peer.payload.size() - peer.payload_read;
+    if (wanted > 0) {
+      const ssize_t got = ::recv(peer.socket, into, wanted, MSG_DONTWAIT);
+      if (got == 0) return false;
+      if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+      (in_header ? peer.header_read : peer.payload_read) += static_cast<std::size_t>(got);
+    }
+    if (peer.header_read < sizeof peer.header) continue;
+    if (in_header) {
+      if (peer.header.magic != kMagic) return false;
+      peer.payload.assign(peer.header.bytes, 0);
+      peer.payload_read = 0;
+    }
+    if (peer.payload_read == peer.payload.size()) {
+      deliver(peer, rank);
+      peer.header_read = 0;
+      if (peer.left) return false;
+    }
+  }
+}
+
+void Mesh::deliver(Peer& peer, std::uint32_t rank) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (peer.header.kind == FrameKind::kGoodbye) {
+    peer.left = true;
+  } else if (peer.header.kind == FrameKind::kAbort) {
+    if (code_ == HCCL_SUCCESS) {
+      const std::string reason(peer.payload.begin(), peer.payload.end());
+      const auto sent = static_cast<HcclResult>(peer.header.sequence);
+      // What is wrong with the calls, or a death, is the same on all ranks: said in the same words.
+      const bool shared = sent == HCCL_E_PARA || sent == HCCL_E_REMOTE;
+      code_ = sent == HCCL_E_PARA ? HCCL_E_PARA : HCCL_E_REMOTE;
+      text_ = shared ? reason : "rank " + std::to_string(rank) + " failed: " + reason;
+    }
+  } else {
+    peer.inbox[{peer.header.kind, peer.header.phase, peer.header.sequence}] =
+        std::move(peer.payload);
+  }
+  peer.payload = Bytes();
+  ++changes_;
+  changed_.notify_all();
+}
+
+}  // namespace accel_hccl
