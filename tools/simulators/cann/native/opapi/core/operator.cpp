@@ -58,8 +58,7 @@ void run_body(const char* name, const std::function<void()>& body) {
     throw accel_sim::Failure(accel_sim::Kind::task_failed,
                              std::string(name) + ": " + error.what_without_backtrace());
   } catch (const std::exception& error) {
-    throw accel_sim::Failure(accel_sim::Kind::task_failed,
-                             std::string(name) + ": " + error.what());
+    throw accel_sim::Failure(accel_sim::Kind::task_failed, std::string(name) + ": " + error.what());
   }
 }
 
@@ -75,7 +74,9 @@ int prepare(const char* name, aclOpExecutor* executor, std::uint64_t* workspace,
   });
 }
 
-int prepare_failed(const char* name) noexcept { return accel_sim::failed_call(workspace_call(name)); }
+int prepare_failed(const char* name) noexcept {
+  return accel_sim::failed_call(workspace_call(name));
+}
 
 int launch(const char* name, aclOpExecutor* executor, void* handle) noexcept {
   const bool once = executor != nullptr && !executor->repeatable;
@@ -87,8 +88,9 @@ int launch(const char* name, aclOpExecutor* executor, void* handle) noexcept {
     accel_sim::Stream& stream = accel_sim::stream_of(handle);
     if (executor->waits && stream.capture() != nullptr) {
       throw accel_sim::Failure(accel_sim::Kind::capture,
-                               std::string(name) + " waits for its result's shape: it cannot be "
-                                                   "captured into a graph");
+                               std::string(name) +
+                                   " waits for its result's shape: it cannot be "
+                                   "captured into a graph");
     }
     auto body = executor->body;
     accel_sim::submit(stream, {name, [name, body] { run_body(name, body); }, executor->bytes});
@@ -100,8 +102,7 @@ int launch(const char* name, aclOpExecutor* executor, void* handle) noexcept {
 
 int not_simulated(const char* name) noexcept {
   return accel_sim::guarded(workspace_call(name), [&] {
-    throw accel_sim::Failure(accel_sim::Kind::not_simulated,
-                             std::string(name) + " is not simulated");
+    throw accel_sim::Failure(kNotSimulated, std::string(name) + " is not simulated");
   });
 }
 

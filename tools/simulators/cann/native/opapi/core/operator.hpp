@@ -2,10 +2,10 @@
 //
 //   ACLNN(aclnnAdd, (T self, T other, S alpha, Out out), out = at::add(self, other, alpha))
 //
-// exports aclnnAddGetWorkspaceSize, which copies the arguments out of their descriptors, and aclnnAdd,
-// which puts the body on a stream. The parameters are those of the C function without the last two
-// (workspace size and executor); their types say how each one travels (core/arguments.hpp). A body
-// that throws fails its stream.
+// exports aclnnAddGetWorkspaceSize, which copies the arguments out of their descriptors, and
+// aclnnAdd, which puts the body on a stream. The parameters are those of the C function without the
+// last two (workspace size and executor); their types say how each one travels
+// (core/arguments.hpp). A body that throws fails its stream.
 #pragma once
 
 #include <functional>
@@ -34,11 +34,16 @@ using I = std::int64_t;
 using U = std::uint64_t;
 using D = double;
 
+// For torch functions that tell a missing tensor by std::nullopt.
+inline std::optional<at::Tensor> maybe(T tensor) {
+  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
+}
+
 int prepare(const char* name, aclOpExecutor* executor, std::uint64_t* workspace,
             aclOpExecutor** result);
 int launch(const char* name, aclOpExecutor* executor, void* stream) noexcept;
-// Runs a body on the calling thread, which is a stream's: without autograd, on one core, and with the
-// operator's name in front of whatever it throws.
+// Runs a body on the calling thread, which is a stream's: without autograd, on one core, and with
+// the operator's name in front of whatever it throws.
 void run_body(const char* name, const std::function<void()>& body);
 int prepare_failed(const char* name) noexcept;  // inside a catch block
 
@@ -61,7 +66,9 @@ struct Entry<Body, Name> {
       auto executor = std::make_unique<aclOpExecutor>();
       std::tuple<typename Travel<Parameters>::Kept...> kept(Travel<Parameters>::keep(given)...);
       executor->bytes = std::apply(
-          [](const auto&... each) { return (std::uint64_t{0} + ... + Travel<Parameters>::bytes(each)); },
+          [](const auto&... each) {
+            return (std::uint64_t{0} + ... + Travel<Parameters>::bytes(each));
+          },
           kept);
       executor->waits = (false || ... || Travel<Parameters>::waits);
       executor->body = [kept = std::move(kept)] {
@@ -83,22 +90,22 @@ Symbol symbol(Function* function) {
 
 }  // namespace accel_opapi
 
-// GetWorkspaceSize has a signature that follows from the body's, so its symbol is bound to a template
-// instance; an indirect function is the way to name one (its resolver runs when the symbol is looked
-// up).
-#define ACLNN(NAME, PARAMETERS, ...)                                                            \
-  namespace {                                                                                   \
-  void NAME##_body PARAMETERS { __VA_ARGS__; }                                                  \
-  constexpr char NAME##_name[] = #NAME;                                                         \
-  const accel_opapi::Registered NAME##_registered{NAME##_name};                                 \
-  }                                                                                             \
-  extern "C" {                                                                                  \
-  __attribute__((visibility("hidden"), used)) accel_opapi::Symbol NAME##_resolve() {              \
-    return accel_opapi::symbol(&accel_opapi::Entry<&NAME##_body, NAME##_name>::prepare);          \
-  }                                                                                             \
-  __attribute__((visibility("default"), ifunc(#NAME "_resolve"))) int NAME##GetWorkspaceSize(); \
+// GetWorkspaceSize has a signature that follows from the body's, so its symbol is bound to a
+// template instance; an indirect function is the way to name one (its resolver runs when the symbol
+// is looked up).
+#define ACLNN(NAME, PARAMETERS, ...)                                                             \
+  namespace {                                                                                    \
+  void NAME##_body PARAMETERS { __VA_ARGS__; }                                                   \
+  constexpr char NAME##_name[] = #NAME;                                                          \
+  const accel_opapi::Registered NAME##_registered{NAME##_name};                                  \
+  }                                                                                              \
+  extern "C" {                                                                                   \
+  __attribute__((visibility("hidden"), used)) accel_opapi::Symbol NAME##_resolve() {             \
+    return accel_opapi::symbol(&accel_opapi::Entry<&NAME##_body, NAME##_name>::prepare);         \
+  }                                                                                              \
+  __attribute__((visibility("default"), ifunc(#NAME "_resolve"))) int NAME##GetWorkspaceSize();  \
   __attribute__((visibility("default"))) int NAME(void*, std::uint64_t, aclOpExecutor* executor, \
-                                                  void* stream) {                               \
-    return accel_opapi::launch(NAME##_name, executor, stream);                                  \
-  }                                                                                             \
+                                                  void* stream) {                                \
+    return accel_opapi::launch(NAME##_name, executor, stream);                                   \
+  }                                                                                              \
   }

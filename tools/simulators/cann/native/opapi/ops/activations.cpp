@@ -59,14 +59,16 @@ ACLNN(aclnnHardswishBackward, (T grad, T self, Out out), out = at::hardswish_bac
 ACLNN(aclnnHardswishBackwardV2, (T grad, T self, Out out), out = at::hardswish_backward(grad, self))
 ACLNN(aclnnHardsigmoid, (T self, Out out), out = at::hardsigmoid(self))
 ACLNN(aclnnInplaceHardsigmoid, (at::Tensor self), at::hardsigmoid_(self))
-ACLNN(aclnnHardsigmoidBackward, (T grad, T self, Out out), out = at::hardsigmoid_backward(grad, self))
+ACLNN(aclnnHardsigmoidBackward, (T grad, T self, Out out),
+      out = at::hardsigmoid_backward(grad, self))
 ACLNN(aclnnHardshrink, (T self, S lambda, Out out), out = at::hardshrink(self, lambda))
 ACLNN(aclnnHardshrinkBackward, (T grad, T self, S lambda, Out out),
       out = at::hardshrink_backward(grad, self, lambda))
 ACLNN(aclnnSoftshrink, (T self, S lambda, Out out), out = at::softshrink(self, lambda))
 ACLNN(aclnnSoftshrinkBackward, (T grad, T self, S lambda, Out out),
       out = at::softshrink_backward(grad, self, lambda))
-ACLNN(aclnnSoftplus, (T self, S beta, S threshold, Out out), out = at::softplus(self, beta, threshold))
+ACLNN(aclnnSoftplus, (T self, S beta, S threshold, Out out),
+      out = at::softplus(self, beta, threshold))
 ACLNN(aclnnSoftplusBackward, (T grad, T self, S beta, S threshold, Out out),
       out = at::softplus_backward(grad, self, beta, threshold))
 ACLNN(aclnnLogSigmoid, (T self, Out out), out = at::log_sigmoid(self))
@@ -77,7 +79,8 @@ ACLNN(aclnnLogSigmoidBackward, (T grad, T self, T, Out out), {
 ACLNN(aclnnGlu, (T self, I dim, Out out), out = at::glu(self, dim))
 ACLNN(aclnnGluBackward, (T grad, T self, I dim, Out out), out = at::glu_backward(grad, self, dim))
 ACLNN(aclnnSoftmax, (T self, I dim, Out out), out = at::softmax(self, dim, out->scalar_type()))
-ACLNN(aclnnLogSoftmax, (T self, I dim, Out out), out = at::log_softmax(self, dim, out->scalar_type()))
+ACLNN(aclnnLogSoftmax, (T self, I dim, Out out),
+      out = at::log_softmax(self, dim, out->scalar_type()))
 ACLNN(aclnnSoftmaxBackward, (T grad, T output, I dim, Out out),
       out = at::_softmax_backward_data(grad, output, dim, output.scalar_type()))
 ACLNN(aclnnLogSoftmaxBackward, (T grad, T output, I dim, Out out),

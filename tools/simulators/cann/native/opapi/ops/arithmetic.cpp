@@ -33,7 +33,8 @@ ACLNN(aclnnInplaceMuls, (T self, S other), self.mul_(other))
 ACLNN(aclnnDiv, (T self, T other, Out out), out = at::div(self, other))
 ACLNN(aclnnDivs, (T self, S other, Out out), out = at::div(self, other))
 ACLNN(aclnnDivMod, (T self, T other, int mode, Out out), out = at::div(self, other, rounding(mode)))
-ACLNN(aclnnDivMods, (T self, S other, int mode, Out out), out = at::div(self, other, rounding(mode)))
+ACLNN(aclnnDivMods, (T self, S other, int mode, Out out),
+      out = at::div(self, other, rounding(mode)))
 ACLNN(aclnnInplaceDiv, (T self, T other), self.div_(other))
 ACLNN(aclnnInplaceDivs, (T self, S other), self.div_(other))
 ACLNN(aclnnInplaceDivMod, (T self, T other, int mode), self.div_(other, rounding(mode)))
@@ -69,10 +70,12 @@ ACLNN(aclnnXLogYScalarOther, (T self, S other, Out out), out = at::xlogy(self, o
 ACLNN(aclnnInplaceXLogYScalarOther, (T self, S other), self.xlogy_(other))
 ACLNN(aclnnAddcmul, (T self, T first, T second, S value, Out out),
       out = at::addcmul(self, first, second, value))
-ACLNN(aclnnInplaceAddcmul, (T self, T first, T second, S value), self.addcmul_(first, second, value))
+ACLNN(aclnnInplaceAddcmul, (T self, T first, T second, S value),
+      self.addcmul_(first, second, value))
 ACLNN(aclnnAddcdiv, (T self, T first, T second, S value, Out out),
       out = at::addcdiv(self, first, second, value))
-ACLNN(aclnnInplaceAddcdiv, (T self, T first, T second, S value), self.addcdiv_(first, second, value))
+ACLNN(aclnnInplaceAddcdiv, (T self, T first, T second, S value),
+      self.addcdiv_(first, second, value))
 ACLNN(aclnnLerp, (T self, T end, T weight, Out out), out = at::lerp(self, end, weight))
 ACLNN(aclnnLerps, (T self, T end, S weight, Out out), out = at::lerp(self, end, weight))
 ACLNN(aclnnInplaceLerp, (T self, T end, T weight), self.lerp_(end, weight))

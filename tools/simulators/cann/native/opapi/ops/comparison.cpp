@@ -3,16 +3,16 @@
 
 using namespace accel_opapi;
 
-#define COMPARISON(NAME, FUNCTION)                                                             \
-  ACLNN(aclnn##NAME##Tensor, (T self, T other, Out out), out = at::FUNCTION(self, other))      \
-  ACLNN(aclnn##NAME##Scalar, (T self, S other, Out out), out = at::FUNCTION(self, other))      \
-  ACLNN(aclnnInplace##NAME##Tensor, (T self, T other), self.FUNCTION##_(other))                \
+#define COMPARISON(NAME, FUNCTION)                                                        \
+  ACLNN(aclnn##NAME##Tensor, (T self, T other, Out out), out = at::FUNCTION(self, other)) \
+  ACLNN(aclnn##NAME##Scalar, (T self, S other, Out out), out = at::FUNCTION(self, other)) \
+  ACLNN(aclnnInplace##NAME##Tensor, (T self, T other), self.FUNCTION##_(other))           \
   ACLNN(aclnnInplace##NAME##Scalar, (T self, S other), self.FUNCTION##_(other))
 
-#define BITWISE(NAME, FUNCTION)                                                                \
+#define BITWISE(NAME, FUNCTION)                                                                  \
   ACLNN(aclnnBitwise##NAME##Tensor, (T self, T other, Out out), out = at::FUNCTION(self, other)) \
   ACLNN(aclnnBitwise##NAME##Scalar, (T self, S other, Out out), out = at::FUNCTION(self, other)) \
-  ACLNN(aclnnInplaceBitwise##NAME##Tensor, (T self, T other), self.FUNCTION##_(other))         \
+  ACLNN(aclnnInplaceBitwise##NAME##Tensor, (T self, T other), self.FUNCTION##_(other))           \
   ACLNN(aclnnInplaceBitwise##NAME##Scalar, (T self, S other), self.FUNCTION##_(other))
 
 COMPARISON(Eq, eq)
@@ -22,7 +22,8 @@ COMPARISON(Le, le)
 COMPARISON(Gt, gt)
 COMPARISON(Ge, ge)
 ACLNN(aclnnLessScalar, (T self, S other, Out out), out = at::lt(self, other))
-ACLNN(aclnnEqual, (T self, T other, Out out), out = at::scalar_tensor(at::equal(self, other), at::kBool))
+ACLNN(aclnnEqual, (T self, T other, Out out),
+      out = at::scalar_tensor(at::equal(self, other), at::kBool))
 ACLNN(aclnnIsClose, (T self, T other, D relative, D absolute, bool nan_is_nan, Out out),
       out = at::isclose(self, other, relative, absolute, nan_is_nan))
 ACLNN(aclnnIsInScalarTensor, (S value, T tests, bool unique, bool invert, Out out),

@@ -1,4 +1,5 @@
-// The same operation on every tensor of a list. A scalar for all comes as a scalar (V2) or in a tensor.
+// The same operation on every tensor of a list. A scalar for all comes as a scalar (V2) or in a
+// tensor.
 #include "core/operator.hpp"
 
 using namespace accel_opapi;
@@ -28,37 +29,36 @@ at::Tensor rounded(T self, I mode) {
 
 }  // namespace
 
-#define EACH(NAME, FUNCTION)             \
+#define EACH(NAME, FUNCTION)                       \
   ACLNN(aclnnForeach##NAME, (List self, List out), \
         each(out, [&](std::size_t i) { return at::FUNCTION(self[i]); }))
 
-#define EACH_SCALAR(NAME, FUNCTION)                                               \
-  ACLNN(aclnnForeach##NAME##Scalar, (List self, T scalar, List out),              \
+#define EACH_SCALAR(NAME, FUNCTION)                                                     \
+  ACLNN(aclnnForeach##NAME##Scalar, (List self, T scalar, List out),                    \
         each(out, [&](std::size_t i) { return at::FUNCTION(self[i], scalar.item()); })) \
-  ACLNN(aclnnForeach##NAME##ScalarV2, (List self, S scalar, List out),            \
-        each(out, [&](std::size_t i) { return at::FUNCTION(self[i], scalar); }))  \
-  ACLNN(aclnnForeach##NAME##ScalarList, (List self, const Scalars& scalars, List out), \
+  ACLNN(aclnnForeach##NAME##ScalarV2, (List self, S scalar, List out),                  \
+        each(out, [&](std::size_t i) { return at::FUNCTION(self[i], scalar); }))        \
+  ACLNN(aclnnForeach##NAME##ScalarList, (List self, const Scalars& scalars, List out),  \
         each(out, [&](std::size_t i) { return at::FUNCTION(self[i], scalars[i]); }))
 
-#define EACH_PAIR(NAME, FUNCTION)                                   \
+#define EACH_PAIR(NAME, FUNCTION)                                    \
   ACLNN(aclnnForeach##NAME##List, (List self, List other, List out), \
         each(out, [&](std::size_t i) { return at::FUNCTION(self[i], other[i]); }))
 
-#define EACH_PAIR_SCALED(NAME, FUNCTION)                                             \
-  ACLNN(aclnnForeach##NAME##List, (List self, List other, T alpha, List out),        \
+#define EACH_PAIR_SCALED(NAME, FUNCTION)                                                         \
+  ACLNN(aclnnForeach##NAME##List, (List self, List other, T alpha, List out),                    \
         each(out, [&](std::size_t i) { return at::FUNCTION(self[i], other[i], alpha.item()); })) \
-  ACLNN(aclnnForeach##NAME##ListV2, (List self, List other, S alpha, List out),      \
+  ACLNN(aclnnForeach##NAME##ListV2, (List self, List other, S alpha, List out),                  \
         each(out, [&](std::size_t i) { return at::FUNCTION(self[i], other[i], alpha); }))
 
-#define EACH_TRIPLE(NAME, FUNCTION)                                                            \
-  ACLNN(aclnnForeach##NAME##Scalar, (List self, List first, List second, T scalar, List out),  \
-        each(out, [&](std::size_t i) {                                                         \
-          return at::FUNCTION(self[i], first[i], second[i], scalar.item());                    \
-        }))                                                                                    \
+#define EACH_TRIPLE(NAME, FUNCTION)                                                             \
+  ACLNN(aclnnForeach##NAME##Scalar, (List self, List first, List second, T scalar, List out),   \
+        each(out, [&](std::size_t i) {                                                          \
+          return at::FUNCTION(self[i], first[i], second[i], scalar.item());                     \
+        }))                                                                                     \
   ACLNN(aclnnForeach##NAME##ScalarV2, (List self, List first, List second, S scalar, List out), \
-        each(out, [&](std::size_t i) {                                                         \
-          return at::FUNCTION(self[i], first[i], second[i], scalar);                           \
-        }))
+        each(out,                                                                               \
+             [&](std::size_t i) { return at::FUNCTION(self[i], first[i], second[i], scalar); }))
 
 EACH(Abs, abs)
 EACH(Acos, acos)
@@ -101,7 +101,8 @@ EACH_TRIPLE(Addcmul, addcmul)
 EACH_TRIPLE(Addcdiv, addcdiv)
 ACLNN(aclnnForeachAddcmulScalarList,
       (List self, List first, List second, const Scalars& scalars, List out),
-      each(out, [&](std::size_t i) { return at::addcmul(self[i], first[i], second[i], scalars[i]); }))
+      each(out,
+           [&](std::size_t i) { return at::addcmul(self[i], first[i], second[i], scalars[i]); }))
 // Its scalars come in one tensor.
 ACLNN(aclnnForeachAddcdivScalarList, (List self, List first, List second, T scalars, List out),
       each(out, [&](std::size_t i) {
@@ -115,7 +116,8 @@ ACLNN(aclnnForeachPowScalarAndTensor, (S base, List exponent, List out),
       each(out, [&](std::size_t i) { return at::pow(base, exponent[i]); }))
 ACLNN(aclnnForeachNorm, (List self, S order, List out),
       each(out, [&](std::size_t i) { return at::linalg_vector_norm(self[i], order); }))
-ACLNN(aclnnForeachCopy, (List source, List out), each(out, [&](std::size_t i) { return source[i]; }))
+ACLNN(aclnnForeachCopy, (List source, List out),
+      each(out, [&](std::size_t i) { return source[i]; }))
 ACLNN(aclnnForeachZeroInplace, (List self), for (T tensor : self) tensor.zero_())
 ACLNN(aclnnForeachRoundOffNumber, (List self, T mode, List out),
       each(out, [&](std::size_t i) { return rounded(self[i], mode.item<I>()); }))

@@ -95,13 +95,15 @@ ACLNN(aclnnInplaceScatterValue, (T self, I dim, T index, S value, I reduction),
       self.copy_(scattered(self, dim, index, value, reduction)))
 ACLNN(aclnnScatterAdd, (T self, I dim, T index, T source, Out out),
       out = at::scatter_add(self, dim, with_index_as_long(index), source))
-ACLNN(aclnnScatterReduce, (T self, I dim, T index, T source, I reduction, bool include_self, Out out),
+ACLNN(aclnnScatterReduce,
+      (T self, I dim, T index, T source, I reduction, bool include_self, Out out),
       out = at::scatter_reduce(self, dim, with_index_as_long(index), source,
                                reduction_name(reduction), include_self))
 ACLNN(aclnnInplaceScatterReduce, (T self, I dim, T index, T source, I reduction, bool include_self),
       self.scatter_reduce_(dim, with_index_as_long(index), source, reduction_name(reduction),
                            include_self))
-ACLNN(aclnnScatterNdUpdate, (T self, T indices, T updates), scatter_nd_update(self, indices, updates))
+ACLNN(aclnnScatterNdUpdate, (T self, T indices, T updates),
+      scatter_nd_update(self, indices, updates))
 ACLNN(aclnnInplaceScatterUpdate, (T self, T indices, T updates, I axis),
       scatter_update(self, indices, updates, axis))
 ACLNN(aclnnTake, (T self, T index, Out out), out = at::take(self, with_index_as_long(index)))
@@ -124,7 +126,8 @@ ACLNN(aclnnOneHot, (T self, I depth, T on, T off, I axis, Out out), {
   out = at::where(self.unsqueeze(-1) == classes, on.reshape({}), off.reshape({})).movedim(-1, axis);
 })
 ACLNN(aclnnEmbedding, (T weight, T indices, Out out), out = at::embedding(weight, indices))
-ACLNN(aclnnEmbeddingDenseBackward, (T grad, T indices, I rows, I padding, bool by_frequency, Out out),
+ACLNN(aclnnEmbeddingDenseBackward,
+      (T grad, T indices, I rows, I padding, bool by_frequency, Out out),
       out = at::embedding_dense_backward(grad, indices, rows, padding, by_frequency))
 ACLNN(aclnnEmbeddingRenorm, (at::Tensor weight, T indices, D max_norm, D norm),
       at::embedding_renorm_(weight, indices, max_norm, norm))
@@ -137,5 +140,6 @@ ACLNN(aclnnRepeatInterleaveInt, (T self, I repeats, I, Out out),
 ACLNN(aclnnRepeatInterleaveIntWithDim, (T self, I repeats, I dim, I, Out out),
       out = at::repeat_interleave(self, repeats, dim))
 ACLNN(aclnnRepeatInterleaveTensor, (T repeats, I, Out out), out = at::repeat_interleave(repeats))
-ACLNN(aclnnRenorm, (T self, S p, I dim, S max_norm, Out out), out = at::renorm(self, p, dim, max_norm))
+ACLNN(aclnnRenorm, (T self, S p, I dim, S max_norm, Out out),
+      out = at::renorm(self, p, dim, max_norm))
 ACLNN(aclnnInplaceRenorm, (T self, S p, I dim, S max_norm), self.renorm_(p, dim, max_norm))

@@ -5,10 +5,6 @@ using namespace accel_opapi;
 
 namespace {
 
-std::optional<at::Tensor> maybe(T tensor) {
-  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
-}
-
 // What a reduction does to a gradient that reaches every element of `like`.
 at::Tensor spread(T grad, T like, I reduction) {
   return reduction == 1 ? grad / like.numel() : grad;
@@ -38,7 +34,8 @@ ACLNN(aclnnBinaryCrossEntropyBackward, (T grad, T self, T target, T weight, I re
       out = at::binary_cross_entropy_backward(grad, self, target, maybe(weight), reduction))
 ACLNN(aclnnBinaryCrossEntropyWithLogits,
       (T self, T target, T weight, T positive, I reduction, Out out),
-      out = at::binary_cross_entropy_with_logits(self, target, maybe(weight), maybe(positive), reduction))
+      out = at::binary_cross_entropy_with_logits(self, target, maybe(weight), maybe(positive),
+                                                 reduction))
 ACLNN(aclnnBinaryCrossEntropyWithLogitsBackward,
       (T grad, T self, T target, T weight, T positive, I reduction, Out out), {
         const auto chance = at::sigmoid(self);
@@ -53,27 +50,26 @@ ACLNN(aclnnBinaryCrossEntropyWithLogitsBackward,
 ACLNN(aclnnKlDiv, (T self, T target, I reduction, bool log_target, Out out),
       out = at::kl_div(self, target, reduction, log_target))
 ACLNN(aclnnKlDivBackward, (T grad, T self, T target, I reduction, bool log_target, Out out), {
-  const auto slope = log_target ? -at::exp(target) : at::where(target > 0, -target, at::zeros_like(target));
+  const auto slope =
+      log_target ? -at::exp(target) : at::where(target > 0, -target, at::zeros_like(target));
   out = slope.expand_as(self) * spread(grad, self, reduction);
 })
-ACLNN(aclnnNLLLoss,
-      (T self, T target, T weight, I reduction, I ignored, Out out, Out total), {
-        const auto result =
-            at::nll_loss_forward(self, target.to(at::kLong), maybe(weight), reduction, ignored);
-        out = std::get<0>(result);
-        total = std::get<1>(result);
-      })
+ACLNN(aclnnNLLLoss, (T self, T target, T weight, I reduction, I ignored, Out out, Out total), {
+  const auto result =
+      at::nll_loss_forward(self, target.to(at::kLong), maybe(weight), reduction, ignored);
+  out = std::get<0>(result);
+  total = std::get<1>(result);
+})
 ACLNN(aclnnNLLLossBackward,
       (T grad, T self, T target, T weight, I reduction, I ignored, T total, Out out),
-      out = at::nll_loss_backward(grad, self, target.to(at::kLong), maybe(weight), reduction, ignored,
-                                  total.reshape({})))
-ACLNN(aclnnNLLLoss2d,
-      (T self, T target, T weight, I reduction, I ignored, Out out, Out total), {
-        const auto result =
-            at::nll_loss2d_forward(self, target.to(at::kLong), maybe(weight), reduction, ignored);
-        out = std::get<0>(result);
-        total = std::get<1>(result);
-      })
+      out = at::nll_loss_backward(grad, self, target.to(at::kLong), maybe(weight), reduction,
+                                  ignored, total.reshape({})))
+ACLNN(aclnnNLLLoss2d, (T self, T target, T weight, I reduction, I ignored, Out out, Out total), {
+  const auto result =
+      at::nll_loss2d_forward(self, target.to(at::kLong), maybe(weight), reduction, ignored);
+  out = std::get<0>(result);
+  total = std::get<1>(result);
+})
 ACLNN(aclnnNLLLoss2dBackward,
       (T grad, T self, T target, T weight, I reduction, I ignored, T total, Out out),
       out = at::nll_loss2d_backward(grad, self, target.to(at::kLong), maybe(weight), reduction,

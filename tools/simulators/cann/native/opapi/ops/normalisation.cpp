@@ -5,12 +5,9 @@ using namespace accel_opapi;
 
 namespace {
 
-std::optional<at::Tensor> maybe(T tensor) {
-  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
-}
-
 void layer_norm(T input, const Ints& shape, T weight, T bias, D eps, Out out, Out mean, Out rstd) {
-  const auto result = at::native_layer_norm(input, at::IntArrayRef(shape), maybe(weight), maybe(bias), eps);
+  const auto result =
+      at::native_layer_norm(input, at::IntArrayRef(shape), maybe(weight), maybe(bias), eps);
   out = std::get<0>(result);
   mean = std::get<1>(result);
   rstd = std::get<2>(result);
@@ -46,10 +43,11 @@ ACLNN(aclnnFastLayerNorm,
       layer_norm(input, shape, weight, bias, eps, out, mean, rstd))
 ACLNN(aclnnLayerNormBackward,
       (T grad, T input, const Ints& shape, T mean, T rstd, T weight, T bias, const Bools& mask,
-       Out grad_input, Out grad_weight, Out grad_bias), {
-        const auto result = at::native_layer_norm_backward(
-            grad, input, at::IntArrayRef(shape), mean, rstd, maybe(weight), maybe(bias),
-            {mask[0], mask[1], mask[2]});
+       Out grad_input, Out grad_weight, Out grad_bias),
+      {
+        const auto result =
+            at::native_layer_norm_backward(grad, input, at::IntArrayRef(shape), mean, rstd,
+                                           maybe(weight), maybe(bias), {mask[0], mask[1], mask[2]});
         if (mask[0]) grad_input = std::get<0>(result);
         if (mask[1]) grad_weight = std::get<1>(result);
         if (mask[2]) grad_bias = std::get<2>(result);
@@ -64,17 +62,19 @@ ACLNN(aclnnGroupNorm,
       })
 ACLNN(aclnnGroupNormBackward,
       (T grad, T input, T mean, T rstd, T weight, I n, I c, I hw, I groups, const Bools& mask,
-       Out grad_input, Out grad_weight, Out grad_bias), {
-        const auto result = at::native_group_norm_backward(
-            grad.contiguous(), input.contiguous(), mean, rstd, maybe(weight), n, c, hw, groups,
-            {mask[0], mask[1], mask[2]});
+       Out grad_input, Out grad_weight, Out grad_bias),
+      {
+        const auto result = at::native_group_norm_backward(grad.contiguous(), input.contiguous(),
+                                                           mean, rstd, maybe(weight), n, c, hw,
+                                                           groups, {mask[0], mask[1], mask[2]});
         if (mask[0]) grad_input = std::get<0>(result);
         if (mask[1]) grad_weight = std::get<1>(result);
         if (mask[2]) grad_bias = std::get<2>(result);
       })
 ACLNN(aclnnBatchNorm,
       (T input, T weight, T bias, T running_mean, T running_var, bool training, D momentum, D eps,
-       Out out, Out mean, Out rstd), {
+       Out out, Out mean, Out rstd),
+      {
         const auto result =
             at::native_batch_norm(input, maybe(weight), maybe(bias), maybe(running_mean),
                                   maybe(running_var), training, momentum, eps);
@@ -85,8 +85,9 @@ ACLNN(aclnnBatchNorm,
         }
       })
 ACLNN(aclnnBatchNormBackward,
-      (T grad, T input, T weight, T running_mean, T running_var, T mean, T rstd, bool training, D eps,
-       const Bools& mask, Out grad_input, Out grad_weight, Out grad_bias), {
+      (T grad, T input, T weight, T running_mean, T running_var, T mean, T rstd, bool training,
+       D eps, const Bools& mask, Out grad_input, Out grad_weight, Out grad_bias),
+      {
         const auto result = at::native_batch_norm_backward(
             grad, input, maybe(weight), maybe(running_mean), maybe(running_var), maybe(mean),
             maybe(rstd), training, eps, {mask[0], mask[1], mask[2]});

@@ -57,13 +57,15 @@ void update_scale(T scale, T tracker, T overflow, D growth, D backoff, I interva
 }  // namespace
 
 ACLNN(aclnnApplyAdamWV2,
-      (T parameter, T mean, T variance, T largest, T grad, T step, float lr, float beta1, float beta2,
-       float decay, float eps, bool amsgrad, bool maximize),
+      (T parameter, T mean, T variance, T largest, T grad, T step, float lr, float beta1,
+       float beta2, float decay, float eps, bool amsgrad, bool maximize),
       adam_w(parameter, mean, variance, largest, grad, step, lr, beta1, beta2, decay, eps, amsgrad,
              maximize))
 ACLNN(aclnnFusedSgd,
-      (const Tensors& parameters, const Tensors& grads, const Tensors& buffers, T scale, float decay,
-       float momentum, float lr, float dampening, bool nesterov, bool maximize, bool first), {
+      (const Tensors& parameters, const Tensors& grads, const Tensors& buffers, T scale,
+       float decay, float momentum, float lr, float dampening, bool nesterov, bool maximize,
+       bool first),
+      {
         for (std::size_t i = 0; i < parameters.size(); ++i) {
           sgd(parameters[i], grads[i], i < buffers.size() ? buffers[i] : at::Tensor(), scale, decay,
               momentum, lr, dampening, nesterov, maximize, first);

@@ -1,5 +1,5 @@
-// Random values. torch_npu gives every call the seed and the offset of its generator, so equal seeds
-// give equal values; the values are those of no other device.
+// Random values. torch_npu gives every call the seed and the offset of its generator, so equal
+// seeds give equal values; the values are those of no other device.
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "core/operator.hpp"
@@ -16,7 +16,8 @@ at::Generator generator(U seed, U offset) {
   return at::detail::createCPUGenerator(state ^ (state >> 31));
 }
 
-// While a graph is captured, seed and offset lie in device memory and the graph adds its own offset.
+// While a graph is captured, seed and offset lie in device memory and the graph adds its own
+// offset.
 at::Generator generator(T seed, T offset, U inside) {
   return generator(static_cast<U>(seed.item<I>()), static_cast<U>(offset.item<I>()) + inside);
 }

@@ -48,8 +48,10 @@ ACLNN(aclnnMinDim, (T self, I dim, bool keep, Out values, Out indices), {
 })
 ACLNN(aclnnArgMax, (T self, I dim, bool keep, Out out), out = at::argmax(self, dim, keep))
 ACLNN(aclnnArgMin, (T self, I dim, bool keep, Out out), out = at::argmin(self, dim, keep))
-ACLNN(aclnnAll, (T self, const Ints& axes, bool keep, Out out), out = at::all(self, axes.axes(), keep))
-ACLNN(aclnnAny, (T self, const Ints& axes, bool keep, Out out), out = at::any(self, axes.axes(), keep))
+ACLNN(aclnnAll, (T self, const Ints& axes, bool keep, Out out),
+      out = at::all(self, axes.axes(), keep))
+ACLNN(aclnnAny, (T self, const Ints& axes, bool keep, Out out),
+      out = at::any(self, axes.axes(), keep))
 ACLNN(aclnnVarCorrection, (T self, const Ints& axes, I correction, bool keep, Out out),
       out = at::var(self, axes.axes(), correction, keep))
 ACLNN(aclnnStd, (T self, const Ints& axes, I correction, bool keep, Out out),
@@ -68,7 +70,10 @@ ACLNN(aclnnNorm, (T self, S order, const Ints& axes, bool keep, Out out), {
   const double p = order.toDouble();
   const double limit = std::numeric_limits<int>::max();
   const double infinity = std::numeric_limits<double>::infinity();
-  out = at::linalg_vector_norm(self, p >= limit ? infinity : p <= -limit ? -infinity : p,
+  out = at::linalg_vector_norm(self,
+                               p >= limit    ? infinity
+                               : p <= -limit ? -infinity
+                                             : p,
                                axes.axes(), keep, out->scalar_type());
 })
 ACLNN(aclnnLinalgVectorNorm, (T self, S order, const Ints& axes, bool keep, Type type, Out out),
@@ -90,6 +95,7 @@ ACLNN(aclnnCummin, (T self, I dim, Out values, Out indices), {
 })
 ACLNN(aclnnTrace, (T self, Out out), out = at::trace(self))
 ACLNN(aclnnBincount, (T self, T weights, I least, Out out),
-      out = at::bincount(self, weights.defined() ? std::optional<at::Tensor>(weights) : std::nullopt,
+      out = at::bincount(self,
+                         weights.defined() ? std::optional<at::Tensor>(weights) : std::nullopt,
                          least))
 ACLNN(aclnnHistc, (T self, I bins, S low, S high, Out out), out = at::histc(self, bins, low, high))

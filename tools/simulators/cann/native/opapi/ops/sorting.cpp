@@ -8,10 +8,6 @@ namespace {
 // "No axis" of aclnnUniqueConsecutive.
 constexpr I kNoAxis = 1000;
 
-std::optional<at::Tensor> maybe(T tensor) {
-  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
-}
-
 template <class Result>
 void write_distinct(const Result& result, Grown& values, const Out& inverse, Grown& counts) {
   values = std::get<0>(result);
@@ -54,11 +50,14 @@ ACLNN(aclnnUnique, (T self, bool sorted, bool with_inverse, Grown values, Out in
   if (inverse.wanted() && inverse->numel() != 0) inverse = std::get<1>(result);
 })
 ACLNN(aclnnUnique2,
-      (T self, bool sorted, bool with_inverse, bool with_counts, Grown values, Out inverse, Grown counts),
-      write_distinct(at::_unique2(self, sorted, with_inverse, with_counts), values, inverse, counts))
+      (T self, bool sorted, bool with_inverse, bool with_counts, Grown values, Out inverse,
+       Grown counts),
+      write_distinct(at::_unique2(self, sorted, with_inverse, with_counts), values, inverse,
+                     counts))
 ACLNN(aclnnUniqueDim,
       (T self, bool sorted, bool with_inverse, I dim, Grown values, Out inverse, Grown counts),
-      write_distinct(at::unique_dim(self, dim, sorted, with_inverse, true), values, inverse, counts))
+      write_distinct(at::unique_dim(self, dim, sorted, with_inverse, true), values, inverse,
+                     counts))
 ACLNN(aclnnUniqueConsecutive,
       (T self, bool with_inverse, bool with_counts, I dim, Grown values, Out inverse, Grown counts),
       write_distinct(at::unique_consecutive(self, with_inverse, with_counts,

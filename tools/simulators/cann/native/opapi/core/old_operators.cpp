@@ -1,37 +1,37 @@
 // Operators of the older path, by name. Their tensors are contiguous; small integer inputs (sizes,
 // strides, permutations) come in host memory.
-#include <accel_sim_cann/aclop.hpp>
+#include "old_operators.hpp"
 
-#include <memory>
+#include <map>
 
-#include <accel_sim/call.hpp>
+#include <accel_sim/failure.hpp>
 #include <accel_sim/streams.hpp>
 
+#include "core/not_simulated.hpp"
 #include "core/operator.hpp"
 
 namespace accel_opapi {
 
 namespace {
 
-using accel_sim_cann::AclopAttributes;
-using accel_sim_cann::AclopCall;
-using accel_sim_cann::AclopTensor;
-
-// A device tensor as a view, or a host tensor's bytes, which the caller may reuse at once.
+// A device tensor as a view, or the bytes of one in host memory, which the caller may reuse at
+// once.
 struct Operand {
   std::optional<View> view;
   at::Tensor host;
 
-  explicit Operand(const AclopTensor& given) {
-    if (given.data == nullptr && given.bytes != 0) return;
-    if (given.on_host) {
-      const auto options = at::TensorOptions().dtype(scalar_type(given.type));
-      host = at::from_blob(given.data, given.sizes, options).clone();
+  Operand(const aclTensorDesc& about, const aclDataBuffer& buffer) {
+    if (buffer.data == nullptr && buffer.bytes != 0) return;
+    if (about.placement != 0) {
+      const auto options = at::TensorOptions().dtype(scalar_type(about.data_type));
+      host = at::from_blob(buffer.data, about.shape, options).clone();
       return;
     }
-    aclTensor tensor{given.sizes, std::vector<I>(given.sizes.size(), 1), 0, given.type, 2, {}, given.data};
-    for (std::size_t d = given.sizes.size(); d-- > 1;) {
-      tensor.strides[d - 1] = tensor.strides[d] * given.sizes[d];
+    aclTensor tensor{
+        about.shape, std::vector<I>(about.shape.size(), 1), 0, about.data_type, about.format, {},
+        buffer.data};
+    for (std::size_t d = about.shape.size(); d-- > 1;) {
+      tensor.strides[d - 1] = tensor.strides[d] * about.shape[d];
     }
     view.emplace(&tensor);
   }
@@ -46,7 +46,7 @@ std::vector<I> integers(T tensor) {
 struct Running {
   Tensors in;
   Tensors out;
-  const AclopAttributes& attributes;
+  const aclopAttr& attributes;
 
   I integer(const std::string& name, I missing) const {
     const auto found = attributes.integers.find(name);
@@ -64,8 +64,8 @@ void copy_through(const Running& run) { run.give(run.in.at(0).reshape(run.out.at
 
 void concatenate(const Running& run) { run.give(at::cat(run.in, run.integer("concat_dim", 0))); }
 
-// Inputs: destination, its sizes, strides and offset, then the same four of the source. The output is
-// the destination.
+// Inputs: destination, its sizes, strides and offset, then the same four of the source. The output
+// is the destination.
 void view_copy(const Running& run) {
   const auto strided = [&](std::size_t first) {
     const auto offset = run.in.at(first + 3).item<I>();
@@ -93,23 +93,26 @@ void strided_slice(const Running& run) {
   const auto end = integers(run.in.at(2));
   const auto step = integers(run.in.at(3));
   auto part = run.in.at(0);
-  for (std::size_t d = 0; d < begin.size(); ++d) part = at::slice(part, d, begin[d], end[d], step[d]);
+  for (std::size_t d = 0; d < begin.size(); ++d)
+    part = at::slice(part, d, begin[d], end[d], step[d]);
   run.give(part.reshape(run.out.at(0).sizes()));
 }
 
 void as_strided(const Running& run) {
-  run.give(at::as_strided(run.in.at(0).reshape({-1}), integers(run.in.at(1)), integers(run.in.at(2)),
-                          run.in.at(3).item<I>()));
+  run.give(at::as_strided(run.in.at(0).reshape({-1}), integers(run.in.at(1)),
+                          integers(run.in.at(2)), run.in.at(3).item<I>()));
 }
 
 Body find(const std::string& type) {
   static const std::map<std::string, Body> bodies = {
       {"Add", [](const Running& run) { run.give(run.in.at(0) + run.in.at(1)); }},
       {"AsStrided", as_strided},
-      {"BroadcastTo", [](const Running& run) { run.give(run.in.at(0).expand(run.out.at(0).sizes())); }},
+      {"BroadcastTo",
+       [](const Running& run) { run.give(run.in.at(0).expand(run.out.at(0).sizes())); }},
       {"Cast", [](const Running& run) { run.give(run.in.at(0)); }},
       {"ConcatD", concatenate},
-      {"Fill", [](const Running& run) { run.out.at(0).copy_(run.in.at(1).expand_as(run.out.at(0))); }},
+      {"Fill",
+       [](const Running& run) { run.out.at(0).copy_(run.in.at(1).expand_as(run.out.at(0))); }},
       {"Identity", copy_through},
       {"Mul", [](const Running& run) { run.give(run.in.at(0) * run.in.at(1)); }},
       {"RealDiv", [](const Running& run) { run.give(run.in.at(0) / run.in.at(1)); }},
@@ -118,7 +121,8 @@ Body find(const std::string& type) {
       {"StridedSlice", strided_slice},
       {"Sub", [](const Running& run) { run.give(run.in.at(0) - run.in.at(1)); }},
       {"TensorMove", copy_through},
-      {"Transpose", [](const Running& run) { run.give(run.in.at(0).permute(integers(run.in.at(1)))); }},
+      {"Transpose",
+       [](const Running& run) { run.give(run.in.at(0).permute(integers(run.in.at(1)))); }},
       {"ViewCopy", view_copy},
       {"ZerosLike", [](const Running& run) { run.out.at(0).zero_(); }},
   };
@@ -126,34 +130,40 @@ Body find(const std::string& type) {
   return found != bodies.end() ? found->second : nullptr;
 }
 
-std::function<void()> bind(const AclopCall& call, Body body) {
-  auto inputs = std::make_shared<std::vector<Operand>>();
-  auto outputs = std::make_shared<std::vector<Operand>>();
-  for (const AclopTensor& tensor : call.inputs) inputs->emplace_back(tensor);
-  for (const AclopTensor& tensor : call.outputs) outputs->emplace_back(tensor);
-  return [inputs, outputs, attributes = call.attributes, body] {
+std::function<void()> bind(const ascendcl::OldOperator& call, Body body) {
+  std::vector<Operand> inputs;
+  std::vector<Operand> outputs;
+  for (std::size_t i = 0; i < call.inputs.size(); ++i) {
+    inputs.emplace_back(*call.input_descriptions[i], *call.inputs[i]);
+  }
+  for (std::size_t i = 0; i < call.outputs.size(); ++i) {
+    outputs.emplace_back(*call.output_descriptions[i], *call.outputs[i]);
+  }
+  const auto attributes = call.attributes != nullptr ? *call.attributes : aclopAttr();
+  return [inputs, outputs, attributes, body] {
     Running run{{}, {}, attributes};
-    for (const Operand& operand : *inputs) run.in.push_back(operand.open());
-    for (const Operand& operand : *outputs) run.out.push_back(operand.open());
+    for (const Operand& operand : inputs) run.in.push_back(operand.open());
+    for (const Operand& operand : outputs) run.out.push_back(operand.open());
     body(run);
   };
 }
 
+void run(const ascendcl::OldOperator& call) {
+  const auto body = find(call.type);
+  if (body == nullptr) {
+    throw accel_sim::Failure(
+        kNotSimulated,
+        std::string("the operator ") + call.type + " of the older path (aclop) is not simulated");
+  }
+  std::uint64_t bytes = 0;
+  for (const aclDataBuffer* output : call.outputs) bytes += output->bytes;
+  const std::string name = call.type;
+  const auto work = bind(call, body);
+  accel_sim::submit(accel_sim::stream_of(call.stream),
+                    {name, [name, work] { run_body(name.c_str(), work); }, bytes});
+}
+
+const bool registered = (accel_simulator_set_old_operator_runner(&run), true);
+
 }  // namespace
 }  // namespace accel_opapi
-
-int accel_sim_aclop(const accel_sim_cann::AclopCall& call, void* handle) {
-  return accel_sim::guarded("accel_sim_aclop", [&] {
-    const auto body = accel_opapi::find(call.type);
-    if (body == nullptr) {
-      throw accel_sim::Failure(accel_sim::Kind::not_simulated,
-                               "the operator " + call.type + " of the older path (aclop) is not simulated");
-    }
-    std::uint64_t bytes = 0;
-    for (const auto& tensor : call.outputs) bytes += tensor.bytes;
-    const auto work = accel_opapi::bind(call, body);
-    const std::string name = call.type;
-    accel_sim::submit(accel_sim::stream_of(handle),
-                      {name, [name, work] { accel_opapi::run_body(name.c_str(), work); }, bytes});
-  });
-}
