@@ -68,8 +68,8 @@ Times times_from_environment() {
   Times times;
   times.connect = variable("HCCL_CONNECT_TIMEOUT", times.connect, 1000);
   times.execute = variable("HCCL_EXEC_TIMEOUT", times.execute, 1000);
-  times.death = variable("ACCEL_SIM_HCCL_DEATH_MS", times.death, 1);
-  times.destroy = variable("ACCEL_SIM_HCCL_DESTROY_MS", times.destroy, 1);
+  times.death = variable("HCCL_SIM_DEATH_MS", times.death, 1);
+  times.destroy = variable("HCCL_SIM_DESTROY_MS", times.destroy, 1);
   return times;
 }
 
@@ -200,10 +200,15 @@ void Communicator::resume() {
 }
 
 void Communicator::destroy() {
-  {
-    std::unique_lock<std::mutex> lock(pending_mutex_);
+  std::unique_lock<std::mutex> lock(pending_mutex_);
+  std::uint64_t pending = 0;
+  std::uint64_t changes = 0;
+  do {  // as long as there is progress
+    pending = pending_;
+    changes = mesh_.changes();
     none_pending_.wait_for(lock, times_.destroy, [&] { return pending_ == 0; });
-  }
+  } while (pending_ != 0 && (pending_ != pending || mesh_.changes() != changes));
+  lock.unlock();
   mesh_.close();
 }
 

@@ -24,10 +24,10 @@ namespace accel_hccl {
 struct Times {
   std::chrono::milliseconds connect{120000};  // HCCL_CONNECT_TIMEOUT, seconds
   std::chrono::milliseconds execute{1836000}; // HCCL_EXEC_TIMEOUT, seconds; 0: no limit
-  std::chrono::milliseconds death{1000};      // ACCEL_SIM_HCCL_DEATH_MS: until a death that no call
+  std::chrono::milliseconds death{1000};      // HCCL_SIM_DEATH_MS: until a death that no call
                                               // waits for shows in HcclGetCommAsyncError
-  std::chrono::milliseconds destroy{5000};    // ACCEL_SIM_HCCL_DESTROY_MS: how long HcclCommDestroy
-                                              // lets calls that are on their streams finish
+  std::chrono::milliseconds destroy{1000};    // HCCL_SIM_DESTROY_MS: HcclCommDestroy ends calls
+                                              // on streams that made no progress for so long
 };
 Times times_from_environment();
 
@@ -67,7 +67,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   void check_alive() const;
   void resume();
 
-  /// Lets what is on the streams finish for a while, then fails it and leaves.
+  /// Lets what is on the streams go on while it makes progress, fails what is left, and leaves.
   void destroy();
 
   /// "communicator NAME, rank 1 of 4"

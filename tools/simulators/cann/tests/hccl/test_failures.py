@@ -74,7 +74,7 @@ def test_one_ranks_bad_address_fails_all(ranks: Any) -> None:
 
 
 def test_destroying_ends_a_call_that_nobody_meets(ranks: Any) -> None:
-    variables = {"ACCEL_SIM_HCCL_DESTROY_MS": "200"}
+    variables = {"HCCL_SIM_DESTROY_MS": "200"}
     result = ranks("failures.destroyed_while_waiting", 2, variables=variables)[0]
     waited, text, gone, later = result.value
     assert waited == STREAM_FAILED
