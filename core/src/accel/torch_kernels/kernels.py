@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..capabilities import Capabilities, Capability, Level
+from .coding import TorchCoding
 from .conversions import TorchConversions
 from .quantize import TorchQuantize
 from .queue import queue_of
+from .rope import TorchRope
 from .upload import TorchUpload
 from .writing import TorchWriting
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["TorchKVKernels"]
 
 
-class TorchKVKernels(TorchConversions, TorchQuantize, TorchUpload, TorchWriting):
+class TorchKVKernels(
+    TorchConversions, TorchCoding, TorchQuantize, TorchUpload, TorchRope, TorchWriting
+):
     """The contract's KV kernels as torch operators; :mod:`accel.torch_kernels` says how."""
 
     capabilities = Capabilities(
@@ -32,7 +36,9 @@ class TorchKVKernels(TorchConversions, TorchQuantize, TorchUpload, TorchWriting)
             Capability.KV_GATHER: Level.COMPOSED,
             Capability.KV_CONVERT: Level.COMPOSED,
             Capability.KV_QUANTIZE: Level.COMPOSED,
+            Capability.KV_ROPE: Level.COMPOSED,
             Capability.KV_UPLOAD: Level.COMPOSED,
+            Capability.KV_ENTROPY: Level.STAGED,
         }
     )
 
