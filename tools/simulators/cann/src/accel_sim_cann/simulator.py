@@ -27,7 +27,7 @@ _PERMISSIVE = (
     "Without --strict, alignment, dtype limits of HCCL, access to another device's memory and"
     " asynchronous copies of pageable memory pass that hardware refuses or makes synchronous.",
     "Without --delay-us most missing waits pass by luck; with it they show in some seeds, not all.",
-    "HCCL moves data through shared memory of one machine: no network, no RDMA, no topology.",
+    "HCCL moves data through sockets of one machine: no network, no RDMA, no topology.",
 )
 
 

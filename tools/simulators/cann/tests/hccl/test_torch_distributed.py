@@ -22,8 +22,7 @@ def test_every_operation(torch_ranks: Any, count: int, options: dict[str, Any]) 
 @pytest.mark.parametrize("count", [2, 4])
 def test_training_equals_one_process(torch_ranks: Any, count: int) -> None:
     for result in torch_ranks("training.py", count):
-        first, last = result.value
-        assert last < first, "it must have learnt something"
+        assert result.value > 1.0, "the parameters must have moved"
 
 
 def test_mismatched_counts_raise_everywhere(torch_ranks: Any) -> None:
