@@ -72,10 +72,14 @@ class FakeSpace:
 
     def __init__(self) -> None:
         self.current = 0
-        self.pools = {i: [FakeStream(self, i, n + 1) for n in range(32)] for i in range(2)}
+        self.pools = {
+            (i, p): [FakeStream(self, i, 1 + n - 100 * p) for n in range(32)]
+            for i in range(2)
+            for p in (0, -1)
+        }
         self.defaults = {i: FakeStream(self, i, 0) for i in range(2)}
         self.selected = dict(self.defaults)
-        self.turns = {i: itertools.cycle(pool) for i, pool in self.pools.items()}
+        self.turns = {key: itertools.cycle(pool) for key, pool in self.pools.items()}
         space = self
 
         class Kind(type):
@@ -83,8 +87,8 @@ class FakeSpace:
                 return isinstance(instance, FakeStream)
 
         class Stream(metaclass=Kind):
-            def __new__(cls, device: int) -> Any:
-                return next(space.turns[device])
+            def __new__(cls, device: int, priority: int = 0) -> Any:
+                return next(space.turns[device, priority])
 
         self.Stream = Stream
 
@@ -140,18 +144,18 @@ def streams_of(vendor: FakeVendor, index: int = 0) -> TorchStreams:
 def test_created_streams_are_nobodys(vendor: FakeVendor) -> None:
     """torch's pool goes round; a stream that is held, or busy, is not given again."""
     streams = streams_of(vendor)
-    held = [streams.create() for _ in range(31)]
-    assert len({s.handle for s in held}) == 31
-    last = vendor.space.pools[0][31]
+    held = [streams.create() for _ in range(63)]
+    assert len({s.handle for s in held}) == 63
+    last = vendor.space.pools[0, -1][31]
     last.busy = True
-    assert streams.create().handle == 0x1000 + last.stream_id, "a busy stream is better than none"
-    free = held.pop().handle
-    assert streams.create().handle == free
     held.append(streams.create())
-    keep = streams.create()
-    with pytest.warns(AccelWarning, match="all 32 streams that torch has for meta:0 are in use"):
-        shared = [streams.create() for _ in range(2)]
-    assert {s.handle for s in shared} <= {s.handle for s in [*held, keep]}
+    assert held[-1].as_torch() is last, "a busy stream is better than a shared one"
+    free = held.pop(5).handle
+    held.append(streams.create())
+    assert held[-1].handle == free
+    with pytest.warns(AccelWarning, match="all streams that torch has for meta:0 are in use"):
+        shared = streams.create()
+    assert shared in held
 
 
 def test_handle_is_read_behind_the_devices_own_queue(vendor: FakeVendor) -> None:
@@ -255,7 +259,7 @@ def test_callbacks(vendor: FakeVendor) -> None:
 
 def test_adopting(vendor: FakeVendor) -> None:
     streams = streams_of(vendor)
-    theirs = vendor.space.pools[0][17]
+    theirs = vendor.space.pools[0, 0][17]
     by_handle = streams.from_handle(0x1000 + theirs.stream_id)
     assert by_handle.as_torch() is theirs
     assert streams.from_torch(theirs) is by_handle
@@ -264,6 +268,6 @@ def test_adopting(vendor: FakeVendor) -> None:
             streams.from_handle(handle)  # type: ignore[arg-type]
         assert caught.value.argument == "handle"
     with pytest.raises(ArgumentError, match="use the backend of that device"):
-        streams.from_torch(vendor.space.pools[1][0])
+        streams.from_torch(vendor.space.pools[1, 0][0])
     with pytest.raises(DTypeError):
         streams.from_torch("stream")

@@ -25,7 +25,7 @@ accel::StreamPoint AclPinned::point(py::handle stream) {
   // Behind what torch_npu has queued for it on the host.
   const auto handle = py::cast<std::uintptr_t>(stream.attr("submit_handle")());
   const int index = py::cast<int>(stream.attr("index"));
-  return StreamState::of(index, reinterpret_cast<StreamHandle>(handle)).point();
+  return StreamState::of(index, reinterpret_cast<StreamHandle>(handle)).exact_point();
 }
 
 void bind_pinned(py::module_& module) {

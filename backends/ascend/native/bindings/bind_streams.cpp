@@ -2,6 +2,11 @@
 // keeps.
 
 #include <accel/errors.hpp>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "../runtime/host_functions.hpp"
 #include "bindings.hpp"
@@ -14,6 +19,29 @@ using py::literals::operator""_a;
 
 StreamState& state_of(int device, std::uintptr_t handle) {
   return StreamState::of(device, reinterpret_cast<StreamHandle>(handle));
+}
+
+using Given = std::vector<std::pair<std::uintptr_t, std::uint64_t>>;
+
+Given given(int device, const std::optional<std::uintptr_t>& handle) {
+  Given all;
+  const auto add = [&](const StreamState& state) {
+    all.emplace_back(reinterpret_cast<std::uintptr_t>(state.handle), state.marks->given());
+  };
+  if (handle.has_value()) {
+    add(state_of(device, *handle));
+  } else {
+    for (const StreamState* state : StreamState::all_of(device)) add(*state);
+  }
+  return all;
+}
+
+void passed(int device, const Given& all) {
+  for (const auto& [handle, place] : all) {
+    StreamState& state = state_of(device, handle);
+    state.marks->pass(place);
+    state.kept.release_passed();
+  }
 }
 
 }  // namespace
@@ -35,10 +63,10 @@ void bind_streams(py::module_& module) {
         state_of(device, handle).kept.keep(all.data(), all.size());
       },
       "Keep objects alive until the stream has run what it has now.");
-  module.def(
-      "release_passed",
-      [](int device, std::uintptr_t handle) { state_of(device, handle).kept.release_passed(); },
-      "device_index"_a, "handle"_a, "Let go of what the stream's finished work kept.");
+  module.def("given", &given, "device_index"_a, "handle"_a,
+             "How much a stream (None: every stream of the device) was given, for `passed`.");
+  module.def("passed", &passed, "device_index"_a, "given"_a,
+             "The host has waited for all of it: let go of what it kept.");
   module.def("held_references", &StreamState::count_kept,
              "References that wait for work to complete, for tests.");
   module.def("finish_functions", &finish_functions,

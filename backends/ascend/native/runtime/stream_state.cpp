@@ -57,6 +57,14 @@ StreamState& StreamState::of(int device, StreamHandle handle) {
   return *found;
 }
 
+std::vector<StreamState*> StreamState::all_of(int device) {
+  std::vector<StreamState*> found;
+  for (const auto& [key, state] : states()) {
+    if (key.first == device) found.push_back(state.get());
+  }
+  return found;
+}
+
 std::size_t StreamState::count_kept() {
   std::size_t count = 0;
   for (const auto& [key, state] : states()) count += state->kept.count();

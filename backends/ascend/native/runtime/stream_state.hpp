@@ -38,12 +38,14 @@ struct StreamState {
         kept(marks) {}
 
   static StreamState& of(int device, StreamHandle handle);
+  static std::vector<StreamState*> all_of(int device);
   // Of every stream that was asked for.
   static std::size_t count_kept();
   static void release_passed();
 
-  // All work given so far.
+  // All work given so far, or at least that.
   accel::StreamPoint point() const { return {marks, marks->next()}; }
+  accel::StreamPoint exact_point() const { return {marks, marks->next_exact()}; }
 
   const int device;
   const StreamHandle handle;

@@ -44,8 +44,11 @@ class AscendStreams(TorchStreams):
             *((f"this CANN lacks: {missing}",) if missing else ()),
         )
 
-    def passed(self, stream: TorchStream) -> None:
-        _native.release_passed(self.index, stream.handle)
+    def given(self, stream: TorchStream | None) -> list[tuple[int, int]]:
+        return _native.given(self.index, None if stream is None else stream.handle)
+
+    def passed(self, given: Any) -> None:
+        _native.passed(self.index, given)
 
 
 def _launch(stream: TorchStream, run: Callable[[], None]) -> None:

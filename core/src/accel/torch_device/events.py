@@ -15,7 +15,16 @@ __all__ = ["TorchEvent", "TorchEvents"]
 class TorchEvent:
     """One of torch's events; see :class:`accel.providers.Event`."""
 
-    __slots__ = ("_foreign", "_stream", "_streams", "_torch", "device", "interprocess", "timing")
+    __slots__ = (
+        "__weakref__",
+        "_foreign",
+        "_stream",
+        "_streams",
+        "_torch",
+        "device",
+        "interprocess",
+        "timing",
+    )
 
     def __init__(
         self,

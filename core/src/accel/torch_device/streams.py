@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
@@ -24,8 +24,10 @@ from .vendor import TorchVendor
 
 __all__ = ["TorchStream", "TorchStreams"]
 
-#: Tries at finding a stream of torch's pool (32 a device with all vendors) that is free and idle.
+#: Streams of torch's pools: at most so many a device and priority, with all vendors.
 _POOL = 32
+#: A vendor's pool for priority -1 has further streams, whether or not they go first.
+_PRIORITIES = (0, -1)
 
 _entered = threading.local()
 
@@ -66,16 +68,18 @@ class TorchStream:
         return self._home.submit_handle(self._torch)
 
     def query(self) -> bool:
+        given = self._home.given(self)
         with self._home.reporting("query"):
             done = bool(self._torch.query())
         if done:
-            self._home.passed(self)
+            self._home.passed(given)
         return done
 
     def synchronize(self) -> None:
+        given = self._home.given(self)
         with self._home.reporting("synchronize"):
             self._torch.synchronize()
-        self._home.passed(self)
+        self._home.passed(given)
         self.raise_failures()
 
     def wait_event(self, event: Event) -> None:
@@ -150,7 +154,7 @@ class TorchStreams(Streams):
 
     Priorities are accepted and not honoured: the vendors' pools have one priority. A plugin whose
     vendor can call the host back sets ``launch_host_function``; one that keeps operands alive
-    overrides :meth:`passed`.
+    overrides :meth:`given` and :meth:`passed`.
     """
 
     #: ``launch(stream, run)``: has ``run()`` called in the stream's order; None where it cannot be.
@@ -166,7 +170,8 @@ class TorchStreams(Streams):
         self._lock = threading.Lock()
         self._by_id: weakref.WeakValueDictionary[int, TorchStream] = weakref.WeakValueDictionary()
         self._make_event: Callable[[], Event] | None = None
-        self._default = self._wrap(self.torch.default_stream(index))
+        with self.on_device():  # some vendors make a device's streams when it is first current
+            self._default = self._wrap(self.torch.default_stream(index))
         self.capabilities = Capabilities(
             {
                 Capability.STREAMS: Level.NATIVE,
@@ -181,20 +186,21 @@ class TorchStreams(Streams):
     def create(self, priority: int = 0) -> Stream:
         if not isinstance(priority, int):
             raise DTypeError("priority", "an integer", repr(priority))
-        shared = None
-        for wanted in ("idle", "free"):
-            for _ in range(_POOL):
-                candidate = self.torch.Stream(device=self.index)
-                with self._lock:
-                    held = self._by_id.get(candidate.stream_id)
-                if held is not None:
-                    shared = held
-                    continue
-                if wanted == "free" or candidate.query():
-                    return self._wrap(candidate)
+        shared, busy = None, None
+        for candidate in self._pool():
+            with self._lock:
+                held = self._by_id.get(candidate.stream_id)
+            if held is not None:
+                shared = held
+            elif candidate.query():
+                return self._wrap(candidate)
+            else:  # its last owner's work is still there
+                busy = candidate
+        if busy is not None:
+            return self._wrap(busy)
         warn_once(
-            f"all {_POOL} streams that torch has for {self.device} are in use: further ones are"
-            " shared with those, so that their work is in one order. Cure: keep fewer streams"
+            f"all streams that torch has for {self.device} are in use: further ones are shared with"
+            " those, so that their work is in one order. Cure: keep fewer streams"
         )
         return self._default if shared is None else shared
 
@@ -256,12 +262,12 @@ class TorchStreams(Streams):
         return self._wrap(stream)
 
     def synchronize(self) -> None:
+        given = self.given(None)
         with self.reporting("synchronize"):
             self.torch.synchronize(self.index)
+        self.passed(given)
         with self._lock:
             known = list(self._by_id.values())
-        for stream in known:
-            self.passed(stream)
         for stream in known:
             stream.raise_failures()
 
@@ -305,8 +311,11 @@ class TorchStreams(Streams):
     def reporting(self, what: str) -> AbstractContextManager[None]:
         return _Reporting(self, what)
 
-    def passed(self, stream: TorchStream) -> None:
-        """All work given to ``stream`` before has completed."""
+    def given(self, stream: TorchStream | None) -> Any:
+        """What ``stream``, or the whole device, has been given so far, for :meth:`passed`."""
+
+    def passed(self, given: Any) -> None:
+        """All of ``given`` has completed: let go of what it kept alive."""
 
     def use_events(self, make: Callable[[], Event]) -> None:
         """How ``record_event()`` makes an event."""
@@ -327,12 +336,19 @@ class TorchStreams(Streams):
         with self._lock:
             return self._by_id.setdefault(key, made)
 
-    def _torch_streams(self) -> list[Any]:
-        """The default stream, the known ones and torch's pool, which is gone through once."""
+    def _torch_streams(self) -> Iterator[Any]:
+        """The default stream, the known ones and torch's pools."""
         with self._lock:
             known = [stream.as_torch() for stream in self._by_id.values()]
-        pool = [self.torch.Stream(device=self.index) for _ in range(_POOL)]
-        return [self.torch.current_stream(self.index), *known, *pool]
+        yield self.torch.current_stream(self.index)
+        yield from known
+        yield from self._pool()
+
+    def _pool(self) -> Iterator[Any]:
+        """Once round torch's pools, which hand out their streams in turn."""
+        for priority in _PRIORITIES:
+            for _ in range(_POOL):
+                yield self.torch.Stream(device=self.index, priority=priority)
 
 
 class _Reporting:

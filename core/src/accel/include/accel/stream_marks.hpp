@@ -22,6 +22,31 @@ class StreamMarks : public StreamProgress {
     return ++given_;
   }
 
+  // The same, with the event recorded at once: later work is not waited for either.
+  std::uint64_t next_exact() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const std::uint64_t place = ++given_;
+    if (void* const event = record()) {
+      marks_.push_back({place, event});
+      collect();
+    } else {
+      passed_ = place;  // the device takes no more work
+    }
+    return place;
+  }
+
+  std::uint64_t given() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return given_;
+  }
+
+  // The host has waited for all that `given` told of.
+  void pass(std::uint64_t place) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (passed_ < place) passed_ = place;
+    collect();
+  }
+
   bool reached(std::uint64_t place) const override {
     if (fork_generation() != generation_) return true;  // that stream runs in the parent
     std::lock_guard<std::mutex> lock(mutex_);
@@ -36,17 +61,6 @@ class StreamMarks : public StreamProgress {
       collect();
     }
     return passed_ >= place;
-  }
-
-  // The stream was found idle: all work given before that was asked has run.
-  void pass(std::uint64_t place) const {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (passed_ < place) passed_ = place;
-  }
-
-  std::uint64_t given() const {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return given_;
   }
 
  protected:
