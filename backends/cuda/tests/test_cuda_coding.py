@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from cuda_shim.harness import ShimBuilder
 
 from accel import errors
 from accel.kv import encode_bound
@@ -18,7 +16,6 @@ from accel_cpu.coding import CpuKVCoding
 from accel_cuda import _native
 
 CPU = CpuKVCoding()
-HARNESS = Path(__file__).parent / "kernels" / "shim" / "harness.py"
 NAMES = ("model", "encode", "assemble", "verify", "decode")
 RUN = ctypes.CFUNCTYPE(
     None, ctypes.POINTER(ctypes.c_uint), ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p
@@ -41,11 +38,7 @@ class Kernels:
     """Registered with the driver; what one of them found is kept for the test."""
 
     def __init__(self, driver, folder):
-        spec = importlib.util.spec_from_file_location("accel_cuda_shim_harness", HARNESS)
-        module = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))
-        if not hasattr(module, "ShimBuilder"):
-            spec.loader.exec_module(module)
-        builder = module.ShimBuilder(folder)
+        builder = ShimBuilder(folder)
         self.failures, self.launches, self._kept = [], [], []
         handles, image = {}, _native.load_module(0, b"shim")
         for name in NAMES:

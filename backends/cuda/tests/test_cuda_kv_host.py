@@ -7,15 +7,13 @@ that nothing forbids. Everything is compared with loops over tokens.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import random
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from cuda_shim import harness
 
 from accel.errors import DeviceError, FreedError, OverlapError, ShapeError, SlotError
 from accel.kv import KVCache
@@ -37,22 +35,9 @@ KERNEL = ctypes.CFUNCTYPE(
 )
 
 
-def _shim_harness():
-    name = "accel_cuda_shim_harness"
-    if name not in sys.modules:
-        path = Path(__file__).parent / "kernels" / "shim" / "harness.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="module")
 def kernel_functions(_opened, tmp_path_factory):
     """The package's kernels, given to the driver under their names; handles by name."""
-    harness = _shim_harness()
     if harness.compiler() is None:
         pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
     base = tmp_path_factory.getbasetemp()

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
-import sys
 from pathlib import Path
 
 import pytest
-
-
-def _harness():
-    """Loaded by path: the tests are no package."""
-    name = "accel_cuda_shim_harness"
-    if name not in sys.modules:
-        path = Path(__file__).with_name("shim") / "harness.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+from cuda_shim import harness
 
 
 def pytest_collection_modifyitems(config, items):
@@ -41,13 +27,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="session")
-def harness():
-    """The module: KernelFault, ShimBuilder."""
-    return _harness()
-
-
-@pytest.fixture(scope="session")
-def shim(harness, tmp_path_factory):
+def shim(tmp_path_factory):
     """``shim(source, defines=None, flags=())``: the library of a kernel file, compiled once."""
     if harness.compiler() is None and os.environ.get("ACCEL_SHIM_TARGET") != "gpu":
         pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import re
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cuda_shim import coding_calls as calls
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,16 +19,6 @@ from accel.kv.codec_format import Container, Split, encode_bound
 from accel_cpu.coding import CpuKVCoding
 from accel_cpu.reference.coding import ReferenceKVCoding
 
-
-def _beside(name):
-    """A module beside this file, by path: the tests are no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-calls = _beside("coding_calls")
 CPU = CpuKVCoding()
 REFERENCE = ReferenceKVCoding()
 KERNELS = Path(__file__).parents[2] / "src" / "accel_cuda" / "kernels"

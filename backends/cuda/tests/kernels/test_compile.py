@@ -8,12 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
+from cuda_shim import harness
 
 import accel
 from accel_cuda import kernel_files, kernels
 from accel_cuda.compiler import Compiler, KernelCompileError
 
-SHIM = Path(__file__).with_name("shim")
+SHIM = harness.SHIM
 CHIPS = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 FILES = [*kernel_files.names(), SHIM / "primitives.cu", SHIM / "async_primitives.cu"]
 SAMPLE = 3  # of a file's variants, drawn anew for every chip; all of them with ACCEL_SOAK=1

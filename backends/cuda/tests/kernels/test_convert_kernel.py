@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cuda_shim import arith_args as aa
 
 import accel
 from accel.kv import KVCache
 from accel.kv.convert import conversion_scales, plan_convert
 from accel.kv.quantized_write import plan_quantized_write
-
-sys.path.insert(0, str(Path(__file__).parent))
-import arith_args as aa
 
 KINDS = {
     torch.float32: aa.F32, torch.float16: aa.F16, torch.bfloat16: aa.BF16,

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cuda_shim import harness
 
 import accel
 from accel_cuda import kernel_files
@@ -73,7 +74,7 @@ def test_the_other_half_of_a_wave_is_masked(tmp_path, shim_of):
 
 
 @pytest.fixture
-def shim_of(harness, tmp_path, monkeypatch):
+def shim_of(tmp_path, monkeypatch):
     if harness.compiler() is None:
         pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cuda_shim import harness
 
 HERE = Path(__file__).parent
 FILES = sorted(
@@ -73,12 +74,10 @@ ACCEL_KERNEL(all_is_well, pair, args) {
 }
 """
 RUN = """
-import importlib.util, os, sys
+import os, sys
 import numpy as np
-spec = importlib.util.spec_from_file_location("harness", sys.argv[1])
-harness = importlib.util.module_from_spec(spec)
-sys.modules["harness"] = harness
-spec.loader.exec_module(harness)
+sys.path.insert(0, sys.argv[1])
+from cuda_shim import harness
 from pathlib import Path
 library = harness.ShimBuilder(Path(os.environ["ACCEL_SHIM_BUILD"])).library(sys.argv[2])
 for kernel in sys.argv[3:]:
@@ -105,7 +104,7 @@ def planted(builds):
     """The arguments of RUN that say where harness and kernels are."""
     source = builds / "planted.cu"
     source.write_text(PLANTED)
-    return str(HERE / "shim" / "harness.py"), str(source)
+    return str(harness.SHIM.parent), str(source)
 
 
 def command(sanitizer, *arguments, **variables):

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cuda_shim import arith_args as aa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accel.kv import QuantSpec
 from accel_conformance.quantize_expected import expect_dequantized, expect_quantized
-
-sys.path.insert(0, str(Path(__file__).parent))
-import arith_args as aa
 
 KINDS = {torch.float32: aa.F32, torch.float16: aa.F16, torch.bfloat16: aa.BF16}
 CODES = {

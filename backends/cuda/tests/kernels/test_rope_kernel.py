@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import sys
 from decimal import Decimal, getcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cuda_shim import arith_args as aa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-import arith_args as aa
 
 KINDS = {torch.float32: aa.F32, torch.float16: aa.F16, torch.bfloat16: aa.BF16}
 INTS = {2: (np.uint16, np.int16), 4: (np.uint32, np.int32)}

@@ -6,12 +6,12 @@ import ctypes
 import itertools
 import os
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
+from cuda_shim import harness
 
-SHIM = Path(__file__).with_name("shim")
+SHIM = harness.SHIM
 PRIMITIVES = SHIM / "primitives.cu"
 ASYNC = SHIM / "async_primitives.cu"
 
@@ -224,18 +224,18 @@ def incremented(library, kernel, width, rounds, seed):
 
 @planted
 @pytest.mark.parametrize("kernel", ["async_16", "bulk"])
-def test_a_missing_wait_is_seen(shim, harness, kernel):
+def test_a_missing_wait_is_seen(shim, kernel):
     library = shim(ASYNC, defines={"FORGET_WAIT": 1})
-    assert "wrong" in outcomes(library, harness, kernel)
+    assert "wrong" in outcomes(library, kernel)
 
 
 @planted
-def test_a_buffer_that_is_taken_back_too_early_is_seen(shim, harness):
+def test_a_buffer_that_is_taken_back_too_early_is_seen(shim):
     library = shim(ASYNC, defines={"FORGET_READ": 1})
-    assert "wrong" in outcomes(library, harness, "bulk")
+    assert "wrong" in outcomes(library, "bulk")
 
 
-def outcomes(library, harness, kernel):
+def outcomes(library, kernel):
     found = set()
     for seed in range(1, 9):
         try:
@@ -337,7 +337,7 @@ FOUND = {
 
 @planted
 @pytest.mark.parametrize("kernel", FOUND)
-def test_defects_are_told(shim, harness, tmp_path_factory, kernel):
+def test_defects_are_told(shim, tmp_path_factory, kernel):
     source = tmp_path_factory.getbasetemp() / "defects.cu"
     source.write_text(DEFECTS)
     library = shim(source)
@@ -357,7 +357,7 @@ def test_defects_are_told(shim, harness, tmp_path_factory, kernel):
 
 
 @planted
-def test_a_thread_that_waits_for_ever(shim, harness):
+def test_a_thread_that_waits_for_ever(shim):
     library = shim(PRIMITIVES, defines={"NEVER_HAND_ON": 1})
     with library.memory() as memory:
         out = memory.put(np.zeros(33, np.uint32))

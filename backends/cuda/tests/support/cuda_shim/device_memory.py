@@ -103,3 +103,9 @@ class ShimKernels:
             module = _native.load_module(index, b"any bytes")
             self._handles[index, name] = _native.function(module, name, index)
         return self._handles[index, name]
+
+
+def pinned(pool: Any, data: np.ndarray[Any, Any]) -> Any:
+    tensor = pool.empty(data.nbytes, torch.uint8)
+    tensor.copy_(torch.from_numpy(data.view(np.uint8).reshape(-1).copy()))
+    return tensor

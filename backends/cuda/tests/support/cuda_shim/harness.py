@@ -11,12 +11,10 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import hashlib
-import importlib.util
 import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ import accel
 
 SHIM = Path(__file__).resolve().parent
 KERNELS = SHIM.parents[2] / "src" / "accel_cuda" / "kernels"
-STANDIN = SHIM.parent / "hip_standin"
+STANDIN = SHIM.parents[1] / "kernels" / "hip_standin"
 RUNTIME = ("shim.cpp", "background.cpp", "memory.cpp")
 #: -ffp-contract=off: sums and products are fused where a kernel says accel_fma, and only there.
 FLAGS = ["-std=c++17", "-O1", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
@@ -90,13 +88,8 @@ class ShimBuilder:
     def _on_gpu(self, path: Path, defines: dict[str, Any]) -> Any:
         key = Path(f"{path} {sorted(defines.items())}")
         if key not in self._libraries:
-            name = "accel_cuda_shim_gpu"
-            if name not in sys.modules:
-                spec = importlib.util.spec_from_file_location(name, SHIM / "gpu.py")
-                assert spec is not None and spec.loader is not None
-                sys.modules[name] = module = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
-            gpu = sys.modules[name]
+            from . import gpu
+
             self._libraries[key] = gpu.GpuLibrary(path, defines, KernelFault)
         return self._libraries[key]
 
