@@ -49,6 +49,15 @@ namespace accel_ascend {
   X(can_access_peer, (std::int32_t*, std::int32_t, std::int32_t), "aclrtDeviceCanAccessPeer")    \
   X(enable_peer_access, (std::int32_t, std::uint32_t), "aclrtDeviceEnablePeerAccess")            \
   X(ipc_get_event, (EventHandle, void*), "aclrtIpcGetEventHandle")                               \
+  X(binary_load, (const char*, void*, void**), "aclrtBinaryLoadFromFile")                        \
+  X(binary_function, (void*, const char*, void**), "aclrtBinaryGetFunction")                     \
+  X(args_init, (void*, void**), "aclrtKernelArgsInit")                                           \
+  X(args_place_holder, (void*, void**), "aclrtKernelArgsAppendPlaceHolder")                      \
+  X(args_buffer, (void*, void*, std::size_t, void**), "aclrtKernelArgsGetPlaceHolderBuffer")     \
+  X(args_finalize, (void*), "aclrtKernelArgsFinalize")                                           \
+  X(launch_kernel, (void*, std::uint32_t, StreamHandle, void*, void*, void*),                    \
+    "aclrtLaunchKernelWithConfig")                                                               \
+  X(device_info, (std::uint32_t, int, std::int64_t*), "aclrtGetDeviceInfo")                      \
   X(cann_version, (int, PackageVersion*), "aclsysGetCANNVersion")                                \
   X(runtime_version, (std::int32_t*, std::int32_t*, std::int32_t*), "aclrtGetVersion")
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <vector>
 
+#include "../../src/accel_ascend/kernels/fault_record.h"
 #include "../../src/accel_ascend/kernels/kv_copy_args.h"
 
 namespace accel_ascend::launch {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..kv import KVCache
     from ..providers import Stream
 
-__all__ = ["TorchWriting"]
+__all__ = ["TorchWriting", "check_memory", "count_tokens"]
 
 #: Prepared writes kept; the oldest goes first.
 _MOST = 1024
@@ -80,12 +80,12 @@ class TorchWriting(TorchMovement):
             )
         check_destination(cache, "cache")
         given = [t.detach() for t in (key, value) if t is not None]
-        _check_memory(given)
+        check_memory(given)
         on_device = cache.device.type == self._queue.device.type
         if on_device and cache.device != self._queue.device:
             raise DeviceError("cache", f"a cache on {self._queue.device}", cache.device)
         queue = self._queue if on_device else self._host
-        count = _count(slot_mapping, key)
+        count = count_tokens(slot_mapping, key)
         check_lists(("slot_mapping", "slot_mapping"), (slot_mapping, slot_mapping), queue.device)
         masked = self._is_masked(slot_mapping, queue)
         shares = any(
@@ -224,7 +224,7 @@ def _packed_plan(
     return plan_transfer(*both_sides(cache.geometry, tuple(sources), parts))
 
 
-def _count(slot_mapping: torch.Tensor, key: torch.Tensor) -> int:
+def count_tokens(slot_mapping: torch.Tensor, key: torch.Tensor) -> int:
     """How many tokens are written."""
     import torch
 
@@ -289,7 +289,7 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _check_memory(given: Sequence[torch.Tensor]) -> None:
+def check_memory(given: Sequence[torch.Tensor]) -> None:
     for name, tensor in zip(NAMES, given, strict=False):
         if not tensor.numel():
             continue

@@ -1,8 +1,10 @@
-// Device binaries. The simulator's are host shared objects (accel_sim/kernel_abi.h): a launch calls
-// the kernel's entry once for each block, on the stream's thread.
+// Device binaries. The simulator's are host shared objects, whose kernels a launch runs on the
+// stream's thread: AscendC sources compiled through accel_sim_cann/ascendc, or any functions of the
+// form of accel_sim/kernel_abi.h, called once for each block.
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,8 +17,10 @@
 
 #include "accel_sim/kernel_abi.h"
 #include "accel_sim/memory.hpp"
+#include "accel_sim/modes.hpp"
 #include "accel_sim/streams.hpp"
 #include "api.hpp"
+#include "ascendc_kernels.hpp"
 
 using namespace ascendcl;
 
@@ -29,8 +33,9 @@ struct Binary {
 
 struct Function {
   std::string name;
-  accel_sim_kernel_entry entry;
+  void* entry;  // a kernel of AscendC, or an accel_sim_kernel_entry
   Binary* binary;
+  bool ascendc;
 };
 
 // Arguments in the making, each aligned to 8 bytes.
@@ -38,6 +43,7 @@ struct Arguments {
   Function* function = nullptr;
   std::vector<std::uint8_t> bytes;
   std::vector<std::unique_ptr<std::pair<std::size_t, std::size_t>>> parameters;  // offset, size
+  std::map<std::size_t, std::shared_ptr<std::vector<std::uint64_t>>> placeholders;  // by offset
   bool finished = false;
 };
 
@@ -105,26 +111,37 @@ void* kernel_host_of(const void* pointer, std::size_t bytes) {
   }
 }
 
-void launch(const char* name, Function* function, std::uint32_t blocks,
-            std::vector<std::uint8_t> bytes, void* stream) {
+void run_blocks(const Function& function, std::uint32_t blocks,
+                const std::vector<std::uint8_t>& bytes) {
+  const auto entry = reinterpret_cast<accel_sim_kernel_entry>(function.entry);
+  for (std::uint32_t block = 0; block < blocks; ++block) {
+    refused.clear();
+    const char* error = nullptr;
+    const accel_sim_launch call{block, blocks, bytes.data(), bytes.size(), kernel_host_of};
+    if (entry(&call, &error) != 0 || !refused.empty()) {
+      throw Failure(Kind::task_failed,
+                    "block " + std::to_string(block) + ": " +
+                        (!refused.empty() ? refused : error ? error : "the kernel failed"));
+    }
+  }
+}
+
+void launch(Function* function, std::uint32_t blocks, std::vector<std::uint8_t> bytes,
+            Carried carried, void* stream) {
   if (blocks == 0 || blocks > kMaxBlocks) {
     throw Failure(Kind::invalid_argument, std::to_string(blocks) + " blocks of a kernel: 1 to 65535");
   }
-  (void)name;
-  accel_sim::submit(
-      accel_sim::stream_of(stream),
-      {function->name, [function, blocks, bytes = std::move(bytes)] {
-         for (std::uint32_t block = 0; block < blocks; ++block) {
-           refused.clear();
-           const char* error = nullptr;
-           const accel_sim_launch call{block, blocks, bytes.data(), bytes.size(), kernel_host_of};
-           if (function->entry(&call, &error) != 0 || !refused.empty()) {
-             throw Failure(Kind::task_failed,
-                           "block " + std::to_string(block) + ": " +
-                               (!refused.empty() ? refused : error ? error : "the kernel failed"));
-           }
-         }
-       }});
+  static std::atomic<std::uint64_t> count{0};
+  const std::uint64_t seed = accel_sim::modes().seed * 1000003u + ++count;
+  const auto run = [=, bytes = std::move(bytes), carried = std::move(carried)] {
+    if (function->ascendc) {
+      run_ascendc(function->binary->library, function->entry, function->name, blocks, bytes, carried,
+                  seed);
+    } else {
+      run_blocks(*function, blocks, bytes);
+    }
+  };
+  accel_sim::submit(accel_sim::stream_of(stream), {function->name, run});
 }
 
 std::vector<std::uint8_t> copy_of(const void* data, std::size_t bytes) {
@@ -137,6 +154,7 @@ std::vector<std::uint8_t> copy_of(const void* data, std::size_t bytes) {
 
 ACL_EXPORT int aclrtBinaryLoadFromFile(const char* path, const void*, void** handle) {
   return guarded("aclrtBinaryLoadFromFile", [&] {
+    require_release(803, "aclrtBinaryLoadFromFile");
     required(handle, "binHandle") = load(&required(path, "binPath"), path);
   });
 }
@@ -178,14 +196,14 @@ ACL_EXPORT int aclrtBinaryGetFunction(const void* handle, const char* name, void
     Binary* binary = binary_of(handle);
     std::unique_ptr<Function>& known = kernels().functions[{binary, &required(name, "kernelName")}];
     if (!known) {
-      const std::string symbol = std::string(name) + "_accel_sim";
+      const bool ascendc = is_ascendc(binary->library);
+      const std::string symbol = std::string(name) + (ascendc ? "" : "_accel_sim");
       void* found = dlsym(binary->library, symbol.c_str());
       if (!found) {
         kernels().functions.erase({binary, name});
         throw Failure(Kind::invalid_argument, binary->origin + " has no kernel " + name);
       }
-      known = std::make_unique<Function>(
-          Function{name, reinterpret_cast<accel_sim_kernel_entry>(found), binary});
+      known = std::make_unique<Function>(Function{name, found, binary, ascendc});
     }
     required(function, "funcHandle") = known.get();
   });
@@ -194,7 +212,7 @@ ACL_EXPORT int aclrtBinaryGetFunction(const void* handle, const char* name, void
 ACL_EXPORT int aclrtGetFunctionAddr(void* function, void** core, void** vector) {
   return guarded("aclrtGetFunctionAddr", [&] {
     std::lock_guard<std::mutex> lock(kernels().mutex);
-    void* entry = reinterpret_cast<void*>(function_of(function)->entry);
+    void* entry = function_of(function)->entry;
     required(core, "aicAddr") = entry;
     required(vector, "aivAddr") = entry;
   });
@@ -250,10 +268,51 @@ ACL_EXPORT int aclrtKernelArgsParaUpdate(void* handle, void* parameter_handle, v
   });
 }
 
+// A word of the arguments that will be the address of data of their own.
+ACL_EXPORT int aclrtKernelArgsAppendPlaceHolder(void* handle, void** parameter_handle) {
+  return guarded("aclrtKernelArgsAppendPlaceHolder", [&] {
+    std::lock_guard<std::mutex> lock(kernels().mutex);
+    Arguments* arguments = arguments_of(handle);
+    if (arguments->finished) throw Failure(Kind::invalid_argument, "the arguments are finalised");
+    void*& out = required(parameter_handle, "paramHandle");
+    const std::size_t offset = (arguments->bytes.size() + kAlignment - 1) / kAlignment * kAlignment;
+    arguments->bytes.resize(offset + sizeof(void*));
+    arguments->parameters.push_back(
+        std::make_unique<std::pair<std::size_t, std::size_t>>(offset, sizeof(void*)));
+    arguments->placeholders[offset] = nullptr;
+    out = arguments->parameters.back().get();
+  });
+}
+
+ACL_EXPORT int aclrtKernelArgsGetPlaceHolderBuffer(void* handle, void* parameter_handle,
+                                                   std::size_t bytes, void** buffer) {
+  return guarded("aclrtKernelArgsGetPlaceHolderBuffer", [&] {
+    std::lock_guard<std::mutex> lock(kernels().mutex);
+    Arguments* arguments = arguments_of(handle);
+    if (arguments->finished) throw Failure(Kind::invalid_argument, "the arguments are finalised");
+    void*& out = required(buffer, "bufferAddr");
+    if (bytes == 0) throw Failure(kInvalidParameter, "a placeholder of 0 bytes");
+    for (const auto& known : arguments->parameters) {
+      const auto placeholder = arguments->placeholders.find(known->first);
+      if (known.get() != parameter_handle || placeholder == arguments->placeholders.end()) continue;
+      placeholder->second = std::make_shared<std::vector<std::uint64_t>>((bytes + 7) / 8);
+      out = placeholder->second->data();
+      return;
+    }
+    throw Failure(Kind::invalid_handle, "not a placeholder of these arguments");
+  });
+}
+
 ACL_EXPORT int aclrtKernelArgsFinalize(void* handle) {
   return guarded("aclrtKernelArgsFinalize", [&] {
     std::lock_guard<std::mutex> lock(kernels().mutex);
-    arguments_of(handle)->finished = true;
+    Arguments* arguments = arguments_of(handle);
+    for (const auto& [offset, data] : arguments->placeholders) {
+      if (!data) throw Failure(kInvalidParameter, "a placeholder was given no memory");
+      const void* const address = data->data();
+      std::memcpy(arguments->bytes.data() + offset, &address, sizeof address);
+    }
+    arguments->finished = true;
   });
 }
 
@@ -262,6 +321,7 @@ ACL_EXPORT int aclrtLaunchKernelWithConfig(void* function, std::uint32_t blocks,
   return guarded("aclrtLaunchKernelWithConfig", [&] {
     Function* known = nullptr;
     std::vector<std::uint8_t> bytes;
+    Carried carried;
     {
       std::lock_guard<std::mutex> lock(kernels().mutex);
       known = function_of(function);
@@ -271,10 +331,11 @@ ACL_EXPORT int aclrtLaunchKernelWithConfig(void* function, std::uint32_t blocks,
                       "the arguments are not finalised, or of another function");
       }
       bytes = arguments->bytes;
+      for (const auto& [offset, data] : arguments->placeholders) carried.push_back(data);
       // One launch uses them up, as on the device.
       kernels().arguments.erase(handle);
     }
-    launch("aclrtLaunchKernelWithConfig", known, blocks, std::move(bytes), stream);
+    launch(known, blocks, std::move(bytes), std::move(carried), stream);
   });
 }
 
@@ -286,6 +347,6 @@ ACL_EXPORT int aclrtLaunchKernel(void* function, std::uint32_t blocks, const voi
       std::lock_guard<std::mutex> lock(kernels().mutex);
       known = function_of(function);
     }
-    launch("aclrtLaunchKernel", known, blocks, copy_of(data, bytes), stream);
+    launch(known, blocks, copy_of(data, bytes), {}, stream);
   });
 }

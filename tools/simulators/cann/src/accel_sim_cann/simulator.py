@@ -40,6 +40,10 @@ class CannSimulator(Simulator):
         except FileNotFoundError as error:
             raise SimulatorError(str(error)) from None
 
+    def ascendc_folder(self) -> Path:
+        """Headers that stand for AscendC's, for kernels to be compiled for the host."""
+        return Path(__file__).with_name("ascendc")
+
     def variables(self) -> Mapping[str, str]:
         # torch_npu prints a warning on stdout without them, which breaks programs that parse it.
         home = _home()
