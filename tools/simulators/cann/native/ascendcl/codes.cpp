@@ -18,7 +18,8 @@ int code_of(accel_sim::Kind kind) {
     case Kind::out_of_memory: return kMemoryAllocation;
     case Kind::host_registration: return kHostRegistered;
     case Kind::not_supported: return kFeatureNotSupported;
-    case Kind::not_simulated: return kFeatureNotSupported;
+    // Not kFeatureNotSupported: torch_npu takes that as a warning and goes on.
+    case Kind::not_simulated: return kApiNotSupported;
     case Kind::timeout: return kStreamTimeout;
     case Kind::task_failed: return kTaskException;
     case Kind::stream_aborted: return kStreamAborted;

@@ -21,6 +21,7 @@ enum Code : int {
   kStreamAborted = 107023,
   kNotCaptured = 107029,
   kCaptureConflict = 107032,
+  kApiNotSupported = 200001,
   kFeatureNotSupported = 207000,
   kMemoryAllocation = 207001,
   kInternal = 507000,

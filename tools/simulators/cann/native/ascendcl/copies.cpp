@@ -167,6 +167,18 @@ ACL_EXPORT int aclrtMemcpyAsync(void* target, std::size_t room, const void* sour
   });
 }
 
+// What torch_npu prefers where it is: as the plain one.
+ACL_EXPORT int aclrtMemcpyAsyncWithCondition(void* target, std::size_t room, const void* source,
+                                             std::size_t bytes, int kind, void* stream) {
+  return guarded("aclrtMemcpyAsyncWithCondition", [&] {
+    require_release(805, "aclrtMemcpyAsyncWithCondition");
+    const Direction direction = direction_of(kind);
+    require_a_device(direction, target, source);
+    accel_sim::copy_async("aclrtMemcpyAsyncWithCondition", {target, room, source, bytes, direction},
+                          accel_sim::stream_of(stream));
+  });
+}
+
 ACL_EXPORT int aclrtMemcpy2d(void* target, std::size_t target_pitch, const void* source,
                              std::size_t source_pitch, std::size_t width, std::size_t height,
                              int kind) {

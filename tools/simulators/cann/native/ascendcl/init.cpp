@@ -93,7 +93,10 @@ ACL_EXPORT int aclFinalizeReference(std::uint64_t* count) {
 }
 
 ACL_EXPORT const char* aclGetRecentErrMsg() {
-  const std::string& text = accel_sim::recent_error_text();
+  // Reading takes it: what is left belongs to a later call.
+  thread_local std::string text;
+  text = accel_sim::recent_error_text();
+  accel_sim::set_recent_error({accel_sim::recent_error_code(false), ""});
   return text.empty() ? nullptr : text.c_str();
 }
 

@@ -37,6 +37,7 @@ constexpr Since kLater[] = {
     {805, "aclrtIpcOpenEventHandle"},
     {805, "aclrtLaunchHostFunc"},
     {805, "aclrtMemGetAddressRange"},
+    {805, "aclrtMemcpyAsyncWithCondition"},
     {805, "aclrtMemcpyBatch"},
     {805, "aclrtMemcpyBatchAsync"},
     {805, "aclrtPointerGetAttributes"},

@@ -15,7 +15,7 @@
 namespace accel_sim {
 namespace {
 
-constexpr std::size_t kWindow = 1ull << 40;
+constexpr std::size_t kWindow = 1ull << 38;
 // Twice the device's memory: the limit is kept by counting, gaps between allocations cost addresses.
 constexpr std::size_t kSlack = 2;
 

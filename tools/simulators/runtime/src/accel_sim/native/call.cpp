@@ -45,7 +45,8 @@ int before_call(const char* name) {
 
 int failed_call(const char* name) {
   Error error = current_error();
-  error.text = std::string(name) + ": " + error.text;
+  const std::string prefix = std::string(name) + ": ";
+  if (error.text.compare(0, prefix.size(), prefix) != 0) error.text = prefix + error.text;
   set_recent_error(error);
   return error.code;
 }

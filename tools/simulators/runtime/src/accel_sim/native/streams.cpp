@@ -82,7 +82,9 @@ void Stream::run_one(Task& task, std::uint64_t number) {
     task.run();
   } catch (...) {
     Error error = current_error();
-    error.text = task.name + ": " + error.text;
+    if (error.text.compare(0, task.name.size(), task.name) != 0) {
+      error.text = task.name + ": " + error.text;
+    }
     std::lock_guard<std::mutex> lock(mutex_);
     if (!error_) error_ = std::move(error);
   }
