@@ -10,7 +10,15 @@ from accel import ArgumentError
 
 from .byte_compare import assert_same_bytes, bytes_of
 
-__all__ = ["assert_untouched"]
+__all__ = ["as_double", "assert_untouched"]
+
+
+def as_double(tensor: torch.Tensor) -> torch.Tensor:
+    """A float64 tensor of this shape and device, whose values are nobody's concern.
+
+    Not by conversion: some devices' torch makes float32 of what is converted to float64.
+    """
+    return torch.zeros(tensor.shape, dtype=torch.int64, device=tensor.device).view(torch.float64)
 
 
 def assert_untouched(

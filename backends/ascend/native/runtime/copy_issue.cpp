@@ -140,17 +140,19 @@ void CopyIssue::on_host(const StridedPlan& plan, std::uintptr_t dst, std::uintpt
 }
 
 void CopyIssue::from_pageable(std::uintptr_t dst, std::uintptr_t src, std::size_t nbytes) {
-  // The host's memory is read now: what host functions have yet to write to it comes first.
-  if (functions_waiting() > 0) wait_for(state_);
+  // The host's memory is read now, unless host functions may have yet to write to it.
+  const bool later = functions_waiting() > 0;
   int in_flight = 0;
   for (std::size_t done = 0; done < nbytes;) {
     const std::size_t part = std::min(nbytes - done, kStagedAtOnce);
-    if (in_flight++ == kStagesInFlight) {
+    if (in_flight++ == kStagesInFlight && !later) {
       wait_for(state_);
       in_flight = 1;
     }
     Staging staging(part);
-    {
+    if (later) {
+      launch_copy(state_, StridedPlan({}, part), staging.data(), host_pointer(src + done));
+    } else {
       py::gil_scoped_release unlocked;
       std::memcpy(staging.data(), host_pointer(src + done), part);
     }
@@ -226,8 +228,9 @@ bool CopyIssue::strided(const StridedPlan& plan, std::uintptr_t dst, const Place
   if (nbytes > kStagedAtOnce * kStagesInFlight) return false;
   Staging staging(nbytes);
   if (kind == kHostToDevice) {
-    if (functions_waiting() > 0) wait_for(state_);
-    {
+    if (functions_waiting() > 0) {
+      launch_copy(state_, packed_side(plan, true), staging.data(), host_pointer(src));
+    } else {
       py::gil_scoped_release unlocked;
       copy_on_host(packed_side(plan, true), staging.data(), host_pointer(src));
     }

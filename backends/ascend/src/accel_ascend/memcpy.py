@@ -23,8 +23,9 @@ __all__ = ["AscendMemcpy"]
 class AscendMemcpy(Memcpy):
     """Copies by ACL: asynchronous, pitched where rows allow, batched where CANN can.
 
-    Pageable host memory works with every method: it passes through the pinned pool, so a call that
-    reads it returns once it was read, and one that writes it once it was written.
+    Pageable host memory works with every method: it passes through the pinned pool. A call that
+    reads it returns once it was read; while host callbacks are pending, which may write to it, it
+    is read in the stream's order instead. A call that writes it returns once it was written.
     """
 
     def __init__(self, backend: Backend) -> None:

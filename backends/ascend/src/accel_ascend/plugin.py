@@ -84,10 +84,6 @@ def accel_collectives(backend: Backend) -> Collectives | None:
 def accel_kv_kernels(backend: Backend) -> KVKernels | None:
     if backend.info.name != NAME:
         return None
-    from importlib import import_module
-    from importlib.util import find_spec
+    from .kv import AscendKVKernels
 
-    if find_spec("accel_ascend.kv") is None:
-        return None
-    kernels: KVKernels = import_module("accel_ascend.kv").AscendKVKernels(backend)
-    return kernels
+    return AscendKVKernels(backend)

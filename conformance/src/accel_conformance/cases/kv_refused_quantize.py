@@ -21,7 +21,7 @@ from accel.errors import (
 from accel.kv import QuantSpec
 from accel_conformance.case import case
 from accel_conformance.quantize_work import QuantCall, QuantWork, quant_work
-from accel_conformance.refusals import assert_untouched
+from accel_conformance.refusals import as_double, assert_untouched
 
 quant = quant_work
 
@@ -50,7 +50,7 @@ def _apply(name: str, function: Callable[[torch.Tensor], object]) -> Change:
 WRONG: dict[str, tuple[Errors, str, Change]] = {
     "values-none": (DTypeError, "values", _set("values", None)),
     "values-list": (DTypeError, "values", _set("values", [[1.0]])),
-    "values-double": (DTypeError, "values", _apply("values", lambda t: t.double())),
+    "values-double": (DTypeError, "values", _apply("values", as_double)),
     "values-int": (DTypeError, "values", _apply("values", lambda t: t.to(torch.int16))),
     "values-on-meta": (DeviceError, "values", _apply("values", lambda t: t.to("meta"))),
     "values-sparse": (DTypeError, "values", _apply("values", lambda t: t.cpu().to_sparse())),
@@ -70,7 +70,7 @@ WRONG: dict[str, tuple[Errors, str, Change]] = {
     "scales-none": (DTypeError, "scales", _set("scales", None)),
     "scales-number": (DTypeError, "scales", _set("scales", 1.0)),
     "scales-half": (DTypeError, "scales", _apply("scales", lambda t: t.half())),
-    "scales-double": (DTypeError, "scales", _apply("scales", lambda t: t.double())),
+    "scales-double": (DTypeError, "scales", _apply("scales", as_double)),
     "scales-on-meta": (DeviceError, "scales", _apply("scales", lambda t: t.to("meta"))),
     "scales-narrow": (ShapeError, "scales", _apply("scales", lambda t: t[..., 1:])),
     "scales-per-token": (ShapeError, "scales", _apply("scales", lambda t: t[..., 0])),

@@ -26,7 +26,7 @@ from accel_conformance.case import case
 from accel_conformance.kv_inputs import LabelledCache, join
 from accel_conformance.kv_shapes import SMALL, KVShape
 from accel_conformance.kv_work import KVWork, kv_work
-from accel_conformance.refusals import assert_untouched
+from accel_conformance.refusals import as_double, assert_untouched
 
 kv = kv_work
 
@@ -134,7 +134,7 @@ WRITES: dict[str, tuple[Errors, str | tuple[str, ...], Change]] = {
     "scale-on-meta": (DeviceError, "key_scale", _ones("key_scale", 1, device="meta")),
     "scale-freed": (FreedError, "key_scale", _released),
     "key-of-codes": (DTypeError, "key", _of("key", lambda t: t.to(E4M3))),
-    "key-float64": (DTypeError, "key", _of("key", lambda t: t.double())),
+    "key-float64": (DTypeError, "key", _of("key", as_double)),
     "value-integers": (DTypeError, "value", _of("value", lambda t: t.short())),
     "cache-of-values": (DTypeError, "cache", _cache(BF16)),
     "cache-of-bytes": (DTypeError, "cache", _cache(torch.uint8)),

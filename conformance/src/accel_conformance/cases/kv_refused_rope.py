@@ -23,7 +23,7 @@ from accel.kv import KVCache, Rope
 from accel_conformance.case import case
 from accel_conformance.gates import Gates
 from accel_conformance.kv_shapes import SMALL
-from accel_conformance.refusals import assert_untouched
+from accel_conformance.refusals import as_double, assert_untouched
 from accel_conformance.rope_expected import RopeExpectation, Setting
 from accel_conformance.rope_work import RopeWork, rope_work
 
@@ -146,7 +146,7 @@ TENSOR: dict[str, tuple[Errors, tuple[str, ...], Change]] = {
     **COMMON,
     "keys-is-a-list": (DTypeError, ("keys",), _apply("keys", lambda t: t.tolist())),
     "keys-int16": (DTypeError, ("keys",), _apply("keys", lambda t: t.view(torch.int16))),
-    "keys-float64": (DTypeError, ("keys",), _apply("keys", lambda t: t.double())),
+    "keys-float64": (DTypeError, ("keys",), _apply("keys", as_double)),
     "keys-one-axis": (ShapeError, ("keys",), _apply("keys", lambda t: t[0, 0])),
     "keys-on-meta": (DeviceError, ("keys",), _apply("keys", lambda t: t.to("meta"))),
     "keys-freed": (FreedError, ("keys",), _release("keys")),
