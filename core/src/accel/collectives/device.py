@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -324,7 +324,8 @@ class DeviceCommunicator(TorchCommunicator):
         nothing = isinstance(first, Tensor) and not first.numel() and "all_to_all" not in what
         skip = empty or nothing
         try:
-            started = [] if skip else go()
+            with _current(self._device):
+                started = [] if skip else go()
         except RuntimeError as error:
             raise self.failed(what, error) from error
         works = started if isinstance(started, list) else [started]
@@ -382,6 +383,15 @@ class DeviceCommunicator(TorchCommunicator):
         if any(not work.is_completed() for work in self._queued):
             self._abort()
         self._queued.clear()
+
+
+def _current(device: torch.device) -> AbstractContextManager[Any]:
+    """Makes a device the thread's: some libraries take it, not the tensors', for what they add."""
+    if device.type == "cpu":
+        return nullcontext()
+    space = torch.get_device_module(device)
+    guard: AbstractContextManager[Any] = space.device(device)
+    return guard
 
 
 def _as_bytes(tensor: Tensor) -> Tensor:
