@@ -1,4 +1,5 @@
-// The older host callbacks: a thread of the program subscribes to a stream and serves its callbacks.
+// The older host callbacks: a thread of the program subscribes to a stream and serves its
+// callbacks.
 #include <chrono>
 #include <condition_variable>
 #include <deque>

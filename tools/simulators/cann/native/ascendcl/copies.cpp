@@ -66,7 +66,7 @@ void require_batch_rules(const BatchAttribute* attributes, const std::size_t* in
   required(attributes, "attrs");
   required(indexes, "attrsIndexes");
   if (count == 0 || count > items || indexes[0] != 0) {
-    throw Failure(kInvalidParameter, "attributes begin at item 0, one to as many as there are items");
+    throw Failure(kInvalidParameter, "attributes begin at item 0 and are no more than the items");
   }
   for (std::size_t one = 1; one < count; ++one) {
     if (indexes[one] <= indexes[one - 1] || indexes[one] >= items) {

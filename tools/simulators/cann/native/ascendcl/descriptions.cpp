@@ -116,7 +116,8 @@ ACL_EXPORT int aclopSetAttrFloat(aclopAttr* attributes, const char* name, float 
 
 ACL_EXPORT int aclopSetAttrString(aclopAttr* attributes, const char* name, const char* value) {
   return guarded("aclopSetAttrString", [&] {
-    required(attributes, "attr").strings[&required(name, "attrName")] = &required(value, "attrValue");
+    required(attributes, "attr").strings[&required(name, "attrName")] =
+        &required(value, "attrValue");
   });
 }
 
@@ -149,6 +150,8 @@ ACL_EXPORT int aclopSetAttrListListInt(aclopAttr* attributes, const char* name, 
   return guarded("aclopSetAttrListListInt", [&] {
     auto& lists = required(attributes, "attr").integer_list_lists[&required(name, "attrName")];
     lists.clear();
-    for (int one = 0; one < count; ++one) lists.emplace_back(values[one], values[one] + lengths[one]);
+    for (int one = 0; one < count; ++one) {
+      lists.emplace_back(values[one], values[one] + lengths[one]);
+    }
   });
 }

@@ -19,7 +19,8 @@ int create(const char* name, void** event, std::uint32_t flags) {
   return guarded(name, [&] {
     void*& out = required(event, "event");
     if (flags == 0 || (flags & ~kKnownFlags) != 0) {
-      throw Failure(Kind::invalid_argument, "event flag " + std::to_string(flags) + " is not known");
+      throw Failure(Kind::invalid_argument,
+                    "event flag " + std::to_string(flags) + " is not known");
     }
     const bool interprocess = (flags & kIpcFlag) != 0;
     if (interprocess) require_release(805, "an event for use between processes");

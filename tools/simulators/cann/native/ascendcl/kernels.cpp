@@ -129,14 +129,15 @@ void run_blocks(const Function& function, std::uint32_t blocks,
 void launch(Function* function, std::uint32_t blocks, std::vector<std::uint8_t> bytes,
             Carried carried, void* stream) {
   if (blocks == 0 || blocks > kMaxBlocks) {
-    throw Failure(Kind::invalid_argument, std::to_string(blocks) + " blocks of a kernel: 1 to 65535");
+    throw Failure(Kind::invalid_argument,
+                  std::to_string(blocks) + " blocks of a kernel: 1 to 65535");
   }
   static std::atomic<std::uint64_t> count{0};
   const std::uint64_t seed = accel_sim::modes().seed * 1000003u + ++count;
   const auto run = [=, bytes = std::move(bytes), carried = std::move(carried)] {
     if (function->ascendc) {
-      run_ascendc(function->binary->library, function->entry, function->name, blocks, bytes, carried,
-                  seed);
+      run_ascendc(function->binary->library, function->entry, function->name, blocks, bytes,
+                  carried, seed);
     } else {
       run_blocks(*function, blocks, bytes);
     }
@@ -259,7 +260,9 @@ ACL_EXPORT int aclrtKernelArgsParaUpdate(void* handle, void* parameter_handle, v
     Arguments* arguments = arguments_of(handle);
     for (const auto& known : arguments->parameters) {
       if (known.get() != parameter_handle) continue;
-      if (bytes != known->second) throw Failure(kInvalidParameter, "the parameter has another size");
+      if (bytes != known->second) {
+        throw Failure(kInvalidParameter, "the parameter has another size");
+      }
       std::memcpy(arguments->bytes.data() + known->first, &required(static_cast<char*>(parameter),
                                                                   "param"), bytes);
       return;

@@ -46,6 +46,10 @@ int get_system(const char* name, int option, std::int64_t* value) {
 
 constexpr int kCompilerOptions = 17;
 
+void require_compiler_option(int option) {
+  if (option < 0 || option >= kCompilerOptions) throw Failure(kInvalidParameter, "no such option");
+}
+
 // What each option holds before it is set.
 std::string compiler_option(int option) {
   std::lock_guard<std::mutex> lock(options().mutex);
@@ -77,7 +81,7 @@ ACL_EXPORT int aclrtCtxGetSysParamOpt(int option, std::int64_t* value) {
 
 ACL_EXPORT int aclSetCompileopt(int option, const char* value) {
   return guarded("aclSetCompileopt", [&] {
-    if (option < 0 || option >= kCompilerOptions) throw Failure(kInvalidParameter, "no such option");
+    require_compiler_option(option);
     std::lock_guard<std::mutex> lock(options().mutex);
     options().compiler[option] = &required(value, "value");
   });
@@ -89,7 +93,7 @@ ACL_EXPORT std::size_t aclGetCompileoptSize(int option) {
 
 ACL_EXPORT int aclGetCompileopt(int option, char* value, std::size_t room) {
   return guarded("aclGetCompileopt", [&] {
-    if (option < 0 || option >= kCompilerOptions) throw Failure(kInvalidParameter, "no such option");
+    require_compiler_option(option);
     const std::string text = compiler_option(option);
     required(value, "value");
     if (room < text.size() + 1) throw Failure(kInvalidParameter, "the value needs more room");

@@ -1,6 +1,6 @@
-// Functions that came with a later release than the posed one must not be found by a lookup: callers
-// choose what to use by what is there. Their entries in this library's symbol table are blanked when
-// it is loaded, before anything can look them up.
+// Functions that came with a later release than the posed one must not be found by a lookup:
+// callers choose what to use by what is there. Their entries in this library's symbol table are
+// blanked when it is loaded, before anything can look them up.
 #include <dlfcn.h>
 #include <link.h>
 #include <sys/mman.h>

@@ -15,8 +15,8 @@ constexpr std::uint64_t kOpenToAll = 0x1;
 
 }  // namespace
 
-ACL_EXPORT int aclrtIpcMemGetExportKey(void* pointer, std::size_t bytes, char* key, std::size_t room,
-                                       std::uint64_t flags) {
+ACL_EXPORT int aclrtIpcMemGetExportKey(void* pointer, std::size_t bytes, char* key,
+                                       std::size_t room, std::uint64_t flags) {
   return guarded("aclrtIpcMemGetExportKey", [&] {
     required(key, "key");
     if (room < kKeyBytes) throw Failure(kInvalidParameter, "a key takes 65 bytes");

@@ -16,7 +16,8 @@ namespace accel_sim {
 namespace {
 
 constexpr std::size_t kWindow = 1ull << 38;
-// Twice the device's memory: the limit is kept by counting, gaps between allocations cost addresses.
+// Twice the device's memory: the limit is kept by counting, gaps between allocations cost
+// addresses.
 constexpr std::size_t kSlack = 2;
 
 [[noreturn]] void fail(const std::string& what) {
@@ -78,7 +79,8 @@ char* take_window(std::size_t bytes) {
     if (left) all.free[address + needed] = left;
     return address;
   }
-  throw Failure(Kind::out_of_memory, "no addresses are left for " + std::to_string(bytes) + " bytes");
+  throw Failure(Kind::out_of_memory,
+                "no addresses are left for " + std::to_string(bytes) + " bytes");
 }
 
 void give_window(char* address, std::size_t bytes) {

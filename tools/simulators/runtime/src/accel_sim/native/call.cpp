@@ -25,8 +25,8 @@ int before_call(const char* name) {
   pending = Error();
   if (forked_after_use()) {
     const Failure failure(Kind::forked,
-                          std::string(name) + ": this process was forked from one that had used the "
-                          "device; start it with the spawn method instead");
+                          std::string(name) + ": this process was forked from one that had used "
+                          "the device; start it with the spawn method instead");
     set_recent_error({failure.code(), failure.what()});
     return failure.code();
   }

@@ -111,7 +111,8 @@ void run(const Copy2d& what) {
   }
 }
 
-// Submits, and waits when a host side is pageable: the memory may change as soon as the call returns.
+// Submits, and waits when a host side is pageable: the memory may change as soon as the call
+// returns.
 void start(const char* name, std::uint64_t bytes, bool pageable, Stream& stream,
            std::function<void()> body) {
   if (pageable && stream.capture()) {

@@ -28,7 +28,8 @@ std::uint64_t rank() {
 std::uint32_t delay_us(int stream, std::uint64_t number) {
   const std::uint32_t limit = modes().delay_us;
   if (limit == 0) return 0;
-  const std::uint64_t where = mixed(modes().seed ^ mixed(rank() << 32 | static_cast<std::uint32_t>(stream)));
+  const std::uint64_t row = rank() << 32 | static_cast<std::uint32_t>(stream);
+  const std::uint64_t where = mixed(modes().seed ^ mixed(row));
   // Half of the operations run at once: a race shows when one of two streams is late, not both.
   const std::uint64_t drawn = mixed(where ^ number);
   return drawn & 1 ? 0 : static_cast<std::uint32_t>((drawn >> 1) % (limit + 1ull));

@@ -1,5 +1,5 @@
-// The random wait before an operation: a function of the seed, the rank, the stream and the number of
-// the operation on it, so that a run can be repeated.
+// The random wait before an operation: a function of the seed, the rank, the stream and the number
+// of the operation on it, so that a run can be repeated.
 #pragma once
 
 #include <cstdint>

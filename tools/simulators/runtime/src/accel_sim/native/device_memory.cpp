@@ -25,7 +25,8 @@ std::size_t room_of(std::size_t bytes) { return round_up(bytes, kGrain) + kGrain
 
 DeviceMemory::DeviceMemory(int device)
     : device_(device), file_(anonymous_file("accel_sim_device", address_space().region)) {
-  // The first bytes stay nobody's: one before the first allocation is device memory, not the host's.
+  // The first bytes stay nobody's: one before the first allocation is device memory, not the
+  // host's.
   free_[kLargePage] = address_space().region - kLargePage;
   map_alias(address_space().region_of(device), address_space().region, file_, 0);
 }

@@ -164,7 +164,8 @@ void synchronize_device(Device& device, int timeout_ms) {
   for (const std::shared_ptr<Stream>& stream : device.streams()) {
     if (!stream->drain(timeout_ms)) {
       throw Failure(Kind::timeout, "device " + std::to_string(device.index()) +
-                                       " had work left after " + std::to_string(timeout_ms) + " ms");
+                                       " had work left after " + std::to_string(timeout_ms) +
+                                       " ms");
     }
     Error error = stream->take_error();
     if (error && !first) first = error;

@@ -14,7 +14,8 @@
 namespace accel_sim {
 namespace {
 
-// The whole range must be memory that the process has: registering anything else fails in the driver.
+// The whole range must be memory that the process has: registering anything else fails in the
+// driver.
 void require_mapped(void* pointer, std::size_t bytes) {
   const auto first = reinterpret_cast<std::uintptr_t>(pointer) / kPage * kPage;
   const auto end = reinterpret_cast<std::uintptr_t>(pointer) + bytes;

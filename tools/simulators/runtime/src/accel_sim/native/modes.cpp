@@ -86,7 +86,8 @@ std::vector<Fault> parse_faults(const std::string& plan) {
         fault.on_stream = value == "stream";
       } else {
         throw std::invalid_argument("ACCEL_SIM_FAULTS: '" + part + "' in '" + entry +
-                                    "': expected call=NAME, nth=N, code=N, ms=N, rank=N or where=call|stream");
+                                    "': expected call=NAME, nth=N, code=N, ms=N, rank=N or "
+                                    "where=call|stream");
       }
     }
     if (fault.call.empty()) {

@@ -28,7 +28,8 @@ struct Key {
 
 std::string text_of(const Key& key) {
   char text[80];
-  std::snprintf(text, sizeof text, "mem:%d:%d:%d:%llx", key.pid, key.page_file, key.slot, key.nonce);
+  std::snprintf(text, sizeof text, "mem:%d:%d:%d:%llx", key.pid, key.page_file, key.slot,
+                key.nonce);
   return text;
 }
 
@@ -98,7 +99,9 @@ std::string export_memory(const void* pointer, std::size_t bytes, bool open_to_a
 void allow_import(const std::string& text, int pid) {
   const Key key = parsed(text);
   SharedMemory& memory = slot_of(key);
-  if (key.pid != getpid()) throw Failure(Kind::ipc, "only the exporting process says who may import");
+  if (key.pid != getpid()) {
+    throw Failure(Kind::ipc, "only the exporting process says who may import");
+  }
   allow(memory, pid);
 }
 

@@ -1,5 +1,5 @@
-// Which stream handles are alive. A stream's memory is never given back, so that no later stream can
-// have the handle of a destroyed one.
+// Which stream handles are alive. A stream's memory is never given back, so that no later stream
+// can have the handle of a destroyed one.
 #pragma once
 
 #include <memory>

@@ -144,7 +144,9 @@ void write_trace() {
                  quoted(name).c_str());
   }
   for (const Stretch& one : all.stretches) write_stretch(file, one);
-  std::fprintf(file, "\n],\n\"displayTimeUnit\":\"ns\",\n\"otherData\":{\"simulated\":true,\"calls\":{");
+  std::fprintf(file,
+               "\n],\n\"displayTimeUnit\":\"ns\",\n"
+               "\"otherData\":{\"simulated\":true,\"calls\":{");
   const char* comma = "";
   for (const auto& entry : all_counts()) {
     std::fprintf(file, "%s\n%s:%llu", comma, quoted(entry.first).c_str(),

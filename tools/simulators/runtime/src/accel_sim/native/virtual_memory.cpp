@@ -81,8 +81,9 @@ Handle parsed(std::uint64_t handle) {
 
 }  // namespace
 
-void* reserve_addresses(std::size_t bytes) {
-  require_large_pages(bytes, "a reservation");
+void* reserve_addresses(std::size_t wanted) {
+  if (wanted == 0) throw Failure(Kind::invalid_argument, "0 bytes of addresses were asked for");
+  const std::size_t bytes = round_up(wanted, kLargePage);
   VirtualMemory& memory = all();
   char* address = take_window(bytes);
   std::lock_guard<std::mutex> lock(memory.mutex);
@@ -192,7 +193,9 @@ std::uint64_t export_physical(Physical* handle, bool open_to_all) {
 
 void allow_physical_import(std::uint64_t handle, int pid) {
   const Handle where = parsed(handle);
-  if (where.pid != getpid()) throw Failure(Kind::ipc, "only the exporting process says who may import");
+  if (where.pid != getpid()) {
+    throw Failure(Kind::ipc, "only the exporting process says who may import");
+  }
   allow(own_page().memories[where.slot], pid);
 }
 
