@@ -71,6 +71,10 @@ class Channel:
         averages: the transport itself reduces with avg; otherwise the sum is divided.
         tags: the transport matches messages by their tags; otherwise by their order alone, and a
             tag other than 0 is refused but within a batch, whose legs are put in order.
+        gathers: the transport has a gather of its own; otherwise it is an all_gather of which the
+            other ranks keep nothing.
+        widened: pairs of dtype and op, as ``("bfloat16", "prod")``, that the transport does not
+            reduce: they travel as float32.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Channel:
     group_options: Callable[[float], Mapping[str, Any]] = _no_group_options
     averages: bool = False
     tags: bool = True
+    gathers: bool = True
+    widened: tuple[tuple[str, str], ...] = ()
     summary: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:

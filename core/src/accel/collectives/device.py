@@ -95,12 +95,21 @@ class DeviceCommunicator(TorchCommunicator):
     """
 
     def __init__(
-        self, group: Any, *, averages: bool = False, tags: bool = True, **common: Any
+        self,
+        group: Any,
+        *,
+        averages: bool = False,
+        tags: bool = True,
+        gathers: bool = True,
+        widened: tuple[tuple[str, str], ...] = (),
+        **common: Any,
     ) -> None:
         super().__init__(**common)
         self._group = group
         self._averages = averages
         self._tags = tags
+        self._gathers = gathers
+        self._widened = {(getattr(torch, dtype), op) for dtype, op in widened}
         self._queued: deque[DeviceWork] = deque()
 
     # --- collectives
@@ -200,6 +209,8 @@ class DeviceCommunicator(TorchCommunicator):
     ) -> Work | None:
         source = _as_bytes(input)
         rows = None if output is None else _as_bytes(output)
+        if not self._gathers:
+            return self._gather_everywhere(source, rows, output, root, async_op)
         parts = None if rows is None else list(rows.reshape(self.size, -1).unbind())
         target = self._world_ranks[root]
 
@@ -214,6 +225,27 @@ class DeviceCommunicator(TorchCommunicator):
             async_op,
             source,
             rows,
+            output,
+        )
+
+    def _gather_everywhere(
+        self, source: Tensor, rows: Tensor | None, output: Tensor | None, root: int, async_op: bool
+    ) -> Work | None:
+        """gather as an all_gather: into scratch memory on the ranks that keep nothing of it."""
+        target = source.new_empty(self.size * source.numel()) if rows is None else rows
+        gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
+        def land() -> None:
+            if rows is not None and output is not None:
+                _from_bytes(rows, output)
+
+        return self._run(
+            self._describe("gather", f"to {root}"),
+            lambda: gather(target, source, group=self._group, async_op=True),
+            land,
+            async_op,
+            source,
+            target,
             output,
         )
 
@@ -299,6 +331,8 @@ class DeviceCommunicator(TorchCommunicator):
             moved, op = moved.to(torch.uint8), _BOOL_OPS[op]
         elif tensor.dtype is torch.int16:
             moved = moved.to(torch.int32)  # wraps alike when it comes back
+        elif (tensor.dtype, op) in self._widened:
+            moved = moved.to(torch.float32)
 
         def land(result: Tensor, target: Tensor) -> None:
             if average and not native:

@@ -112,7 +112,13 @@ class TorchCollectives(Collectives):
             return OutsideCommunicator(world.rank, **common)
         rank = members.index(world.rank)
         made = DeviceCommunicator(
-            group, averages=channel.averages, tags=channel.tags, rank=rank, **common
+            group,
+            averages=channel.averages,
+            tags=channel.tags,
+            gathers=channel.gathers,
+            widened=channel.widened,
+            rank=rank,
+            **common,
         )
         # Libraries connect at the first call and block the host until every rank is there; now
         # they all are, and later calls can time out.

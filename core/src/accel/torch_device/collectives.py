@@ -20,7 +20,14 @@ __all__ = ["TorchDeviceCollectives", "device_channel"]
 WATCHDOG_GRACE = timedelta(minutes=10)
 
 
-def device_channel(vendor: TorchVendor, load: Callable[[], Any], *, summary: str) -> Channel:
+def device_channel(
+    vendor: TorchVendor,
+    load: Callable[[], Any],
+    *,
+    summary: str,
+    gathers: bool = False,
+    widened: tuple[tuple[str, str], ...] = (),
+) -> Channel:
     """The channel of a vendor's library.
 
     Averages are sums that are divided, and messages are matched by their order alone: what all
@@ -52,6 +59,8 @@ def device_channel(vendor: TorchVendor, load: Callable[[], Any], *, summary: str
         group_options=_group_options,
         averages=False,
         tags=False,
+        gathers=gathers,
+        widened=widened,
         summary=summary,
     )
 
