@@ -76,6 +76,9 @@ using MaybeScalar = std::optional<at::Scalar>;
 // Assigns to each output of a list.
 void write_each(const Tensors& out, const Tensors& values);
 
+// Where the tensors of a call lie.
+using Addresses = std::vector<const void*>;
+
 // Numbers (and anything else that is passed by value) are kept as they come.
 template <class T>
 struct Argument {
@@ -85,6 +88,7 @@ struct Argument {
   static T keep(T value) { return value; }
   static T open(T value) { return value; }
   static std::uint64_t bytes(T) { return 0; }
+  static void addresses(T, Addresses&) {}
 };
 
 struct PlainArgument {
@@ -93,6 +97,8 @@ struct PlainArgument {
   static std::uint64_t bytes(const Kept&) {
     return 0;
   }
+  template <class Kept>
+  static void addresses(const Kept&, Addresses&) {}
 };
 
 template <>
@@ -103,6 +109,7 @@ struct Argument<at::Tensor> {
   static View keep(Abi tensor) { return View(tensor); }
   static at::Tensor open(const View& view) { return view.open(); }
   static std::uint64_t bytes(const View& view) { return view.bytes(); }
+  static void addresses(const View& view, Addresses& all) { all.push_back(view.base); }
 };
 
 template <>
@@ -118,6 +125,7 @@ struct Argument<Grown> {
   static Kept keep(Abi tensor) { return {View(tensor), tensor}; }
   static Grown open(const Kept& kept) { return {kept.first.open(), kept.second}; }
   static std::uint64_t bytes(const Kept& kept) { return kept.first.bytes(); }
+  static void addresses(const Kept& kept, Addresses& all) { all.push_back(kept.first.base); }
 };
 
 template <>
@@ -128,6 +136,9 @@ struct Argument<Tensors> {
   static Kept keep(Abi list);
   static Tensors open(const Kept& views);
   static std::uint64_t bytes(const Kept& views);
+  static void addresses(const Kept& views, Addresses& all) {
+    for (const View& view : views) all.push_back(view.base);
+  }
 };
 
 template <>

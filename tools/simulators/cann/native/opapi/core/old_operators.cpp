@@ -151,16 +151,14 @@ std::function<void()> bind(const ascendcl::OldOperator& call, Body body) {
 void run(const ascendcl::OldOperator& call) {
   const auto body = find(call.type);
   if (body == nullptr) {
-    throw accel_sim::Failure(
-        kNotSimulated,
-        std::string("the operator ") + call.type + " of the older path (aclop) is not simulated");
+    throw accel_sim::Failure(kNotSimulated, std::string("the operator ") + call.type +
+                                                " of the older path (aclop) is not simulated");
   }
   std::uint64_t bytes = 0;
   for (const aclDataBuffer* output : call.outputs) bytes += output->bytes;
-  const std::string name = call.type;
   const auto work = bind(call, body);
   accel_sim::submit(accel_sim::stream_of(call.stream),
-                    {name, [name, work] { run_body(name.c_str(), work); }, bytes});
+                    {call.type, [work] { run_body(work); }, bytes});
 }
 
 const bool registered = (accel_simulator_set_old_operator_runner(&run), true);

@@ -9,6 +9,8 @@
 
 #include <accel_sim/call.hpp>
 #include <accel_sim/failure.hpp>
+#include <accel_sim/memory.hpp>
+#include <accel_sim/modes.hpp>
 #include <accel_sim/streams.hpp>
 
 #include "core/not_simulated.hpp"
@@ -37,6 +39,21 @@ void compute_alone() {
   if (set_threads != nullptr) set_threads(1);
 }
 
+// An operator reaches the memory of its own device only.
+void refuse_other_devices(const char* name, const aclOpExecutor& executor,
+                          const accel_sim::Stream& stream) {
+  for (const void* address : executor.addresses) {
+    if (address == nullptr) continue;
+    const accel_sim::Where where = accel_sim::where_is(address);
+    if (where.on_device() && where.device != stream.device().index()) {
+      throw accel_sim::Failure(
+          accel_sim::Kind::wrong_device,
+          std::string(name) + ": a tensor lies on device " + std::to_string(where.device) +
+              ", the stream belongs to device " + std::to_string(stream.device().index()));
+    }
+  }
+}
+
 // The names under which the calls are counted and planned faults are found.
 const char* workspace_call(const char* name) {
   static std::set<std::string> calls;
@@ -47,18 +64,13 @@ const char* workspace_call(const char* name) {
 
 }  // namespace
 
-void run_body(const char* name, const std::function<void()>& body) {
+void run_body(const std::function<void()>& body) {
   compute_alone();
   const c10::InferenceMode no_autograd;
   try {
     body();
-  } catch (const accel_sim::Failure& failure) {
-    throw accel_sim::Failure(failure.code(), std::string(name) + ": " + failure.what());
   } catch (const c10::Error& error) {
-    throw accel_sim::Failure(accel_sim::Kind::task_failed,
-                             std::string(name) + ": " + error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    throw accel_sim::Failure(accel_sim::Kind::task_failed, std::string(name) + ": " + error.what());
+    throw accel_sim::Failure(accel_sim::Kind::task_failed, error.what_without_backtrace());
   }
 }
 
@@ -92,8 +104,9 @@ int launch(const char* name, aclOpExecutor* executor, void* handle) noexcept {
                                    " waits for its result's shape: it cannot be "
                                    "captured into a graph");
     }
+    if (accel_sim::modes().strict) refuse_other_devices(name, *executor, stream);
     auto body = executor->body;
-    accel_sim::submit(stream, {name, [name, body] { run_body(name, body); }, executor->bytes});
+    accel_sim::submit(stream, {name, [body] { run_body(body); }, executor->bytes});
     if (executor->waits) accel_sim::synchronize_stream(stream);
   });
   if (once) delete executor;

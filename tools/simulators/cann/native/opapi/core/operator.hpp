@@ -20,8 +20,9 @@ struct aclOpExecutor {
   const char* name = nullptr;
   std::function<void()> body;  // repeatable: a captured graph runs it many times
   std::uint64_t bytes = 0;     // of all tensors, for the trace
-  bool waits = false;          // the launch returns when the body is done
-  bool repeatable = false;     // the executor outlives its launch
+  accel_opapi::Addresses addresses;
+  bool waits = false;       // the launch returns when the body is done
+  bool repeatable = false;  // the executor outlives its launch
 };
 
 namespace accel_opapi {
@@ -42,9 +43,9 @@ inline std::optional<at::Tensor> maybe(T tensor) {
 int prepare(const char* name, aclOpExecutor* executor, std::uint64_t* workspace,
             aclOpExecutor** result);
 int launch(const char* name, aclOpExecutor* executor, void* stream) noexcept;
-// Runs a body on the calling thread, which is a stream's: without autograd, on one core, and with
-// the operator's name in front of whatever it throws.
-void run_body(const char* name, const std::function<void()>& body);
+// Runs a body on the calling thread, which is a stream's: without autograd and on one core. What it
+// throws becomes the stream's error, under the operator's name.
+void run_body(const std::function<void()>& body);
 int prepare_failed(const char* name) noexcept;  // inside a catch block
 
 // Makes a name countable (accel_sim_operators in core/operator.cpp).
@@ -65,9 +66,10 @@ struct Entry<Body, Name> {
     try {
       auto executor = std::make_unique<aclOpExecutor>();
       std::tuple<typename Travel<Parameters>::Kept...> kept(Travel<Parameters>::keep(given)...);
-      executor->bytes = std::apply(
-          [](const auto&... each) {
-            return (std::uint64_t{0} + ... + Travel<Parameters>::bytes(each));
+      std::apply(
+          [&](const auto&... each) {
+            executor->bytes = (std::uint64_t{0} + ... + Travel<Parameters>::bytes(each));
+            (Travel<Parameters>::addresses(each, executor->addresses), ...);
           },
           kept);
       executor->waits = (false || ... || Travel<Parameters>::waits);

@@ -9,6 +9,14 @@ at::Tensor elu_with(T self, S alpha, S scale, S input_scale) {
   return at::elu(self, alpha, scale, input_scale);
 }
 
+// Both halves of a swiglu's input, the gated one first.
+Tensors halves(T self, I dim) { return at::chunk(self, 2, dim); }
+
+at::Tensor swiglu_backward(T grad, T self, I dim) {
+  const auto parts = halves(self, dim);
+  return at::cat({at::silu_backward(grad * parts[1], parts[0]), grad * at::silu(parts[0])}, dim);
+}
+
 c10::string_view gelu_kind(I mode) { return mode == 1 ? "tanh" : "none"; }
 
 }  // namespace
@@ -30,6 +38,7 @@ ACLNN(aclnnSiluBackward, (T grad, T self, Out out), out = at::silu_backward(grad
 ACLNN(aclnnMish, (T self, Out out), out = at::mish(self))
 ACLNN(aclnnInplaceMish, (at::Tensor self), at::mish_(self))
 ACLNN(aclnnMishBackward, (T grad, T self, Out out), out = at::mish_backward(grad, self))
+// torch_npu calls this one for both of torch's kinds and passes none of them on.
 ACLNN(aclnnGelu, (T self, Out out), out = at::gelu(self))
 ACLNN(aclnnGeluV2, (T self, I mode, Out out), out = at::gelu(self, gelu_kind(mode)))
 ACLNN(aclnnGeluBackward, (T grad, T self, Out out), out = at::gelu_backward(grad, self))
@@ -85,3 +94,14 @@ ACLNN(aclnnSoftmaxBackward, (T grad, T output, I dim, Out out),
       out = at::_softmax_backward_data(grad, output, dim, output.scalar_type()))
 ACLNN(aclnnLogSoftmaxBackward, (T grad, T output, I dim, Out out),
       out = at::_log_softmax_backward_data(grad, output, dim, output.scalar_type()))
+ACLNN(aclnnSwiGlu, (T self, I dim, Out out),
+      out = at::silu(halves(self, dim)[0]) * halves(self, dim)[1])
+ACLNN(aclnnSwiGluGrad, (T grad, T self, I dim, Out out), out = swiglu_backward(grad, self, dim))
+ACLNN(aclnnPreluBackward, (T grad, T self, T weight, Out grad_input, Out grad_weight), {
+  // The channels of the weight lie along the second axis.
+  std::vector<I> shape(self.dim(), 1);
+  if (weight.numel() > 1) shape[1] = weight.numel();
+  const auto result = at::_prelu_kernel_backward(grad, self, weight.reshape(shape));
+  grad_input = std::get<0>(result);
+  grad_weight = std::get<1>(result).sum_to_size(shape).reshape(grad_weight->sizes());
+})

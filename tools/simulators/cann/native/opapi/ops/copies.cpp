@@ -45,6 +45,10 @@ ACLNN(aclnnReplicationPad1dBackward, (T grad, T self, const Ints& pad, Out out),
       out = at::replication_pad1d_backward(grad, self, pad))
 ACLNN(aclnnReplicationPad2dBackward, (T grad, T self, const Ints& pad, Out out),
       out = at::replication_pad2d_backward(grad, self, pad))
+ACLNN(aclnnReflectionPad3d, (T self, const Ints& pad, Out out),
+      out = at::reflection_pad3d(self, pad))
+ACLNN(aclnnReplicationPad3d, (T self, const Ints& pad, Out out),
+      out = at::replication_pad3d(self, pad))
 ACLNN(aclnnChannelShuffle, (T self, I groups, Out out), out = at::channel_shuffle(self, groups))
 ACLNN(aclnnIm2col,
       (T self, const Ints& kernel, const Ints& dilation, const Ints& padding, const Ints& stride,

@@ -54,6 +54,12 @@ ACLNN(aclnnKlDivBackward, (T grad, T self, T target, I reduction, bool log_targe
       log_target ? -at::exp(target) : at::where(target > 0, -target, at::zeros_like(target));
   out = slope.expand_as(self) * spread(grad, self, reduction);
 })
+ACLNN(aclnnKlDivTargetBackward, (T grad, T self, T target, I reduction, bool log_target, Out out), {
+  const auto slope =
+      log_target ? at::exp(target) * (target + 1 - self)
+                 : at::where(target > 0, at::log(target) + 1 - self, at::zeros_like(target));
+  out = slope * spread(grad, self, reduction);
+})
 ACLNN(aclnnNLLLoss, (T self, T target, T weight, I reduction, I ignored, Out out, Out total), {
   const auto result =
       at::nll_loss_forward(self, target.to(at::kLong), maybe(weight), reduction, ignored);

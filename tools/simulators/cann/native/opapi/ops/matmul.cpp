@@ -31,6 +31,16 @@ ACLNN(aclnnTriangularSolve,
         solution = std::get<0>(result);
         copy = std::get<1>(result);
       })
+ACLNN(aclnnSvd, (T self, bool full, bool vectors, Out values, Out left, Out right), {
+  if (!vectors) {
+    values = at::linalg_svdvals(self);
+  } else {
+    const auto result = at::linalg_svd(self, full);
+    left = std::get<0>(result);
+    values = std::get<1>(result);
+    right = std::get<2>(result).mH();
+  }
+})
 ACLNN(aclnnSlogdet, (T self, Out sign, Out logarithm), {
   const auto result = at::slogdet(self);
   sign = std::get<0>(result);
