@@ -1,7 +1,8 @@
 """The conformance runs of accel-ascend under the CANN simulator; for `make conformance-ascend`.
 
 Every seed seeds both the simulator's delays and the suite's data. One run is on one device, one on
-two, and level 3 is repeated on four, as HCCL takes one rank a device. All of it is simulated.
+two, and level 3 is repeated on four, as HCCL takes one rank a device. AscendC kernels are built for
+the simulator first; every other run is without them. All of it is simulated.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+#: Where accel-ascend looks for binaries of AscendC kernels.
+FOLDER = "ACCEL_ASCEND_KERNELS"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class Run:
     def name(self) -> str:
         level = f"-{self.level}" if self.level else ""
         return f"conformance-ascend-simulated-{self.devices}-devices{level}-seed-{self.seed}"
+
+    @property
+    def by_kernels(self) -> bool:
+        """Whether AscendC kernels serve KV movement; else copies and operators do."""
+        return (self.seed + self.devices) % 2 == 0
 
     def words(self, given: argparse.Namespace) -> list[str]:
         simulate = [sys.executable, "-m", "accel_sim", "cann", "run", "--strict"]
@@ -47,6 +56,13 @@ def runs(seeds: int, first: int) -> list[Run]:
     return [Run(seed, *kind) for seed in range(first, first + seeds) for kind in kinds]
 
 
+def build_kernels(environment: dict[str, str]) -> None:
+    """AscendC sources through the simulator's stand-in of AscendC."""
+    simulate = [sys.executable, "-m", "accel_sim", "cann", "run", "--"]
+    build = [sys.executable, "-m", "accel_tools", "build-kernels", "--backend", "ascend"]
+    subprocess.run([*simulate, *build], env=environment, check=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=1, help="how many, from --first-seed on")
@@ -60,15 +76,20 @@ def main() -> int:
     given.reports.mkdir(exist_ok=True)
     # Each simulated stream is a thread: one that starts threads of its own waits for the others.
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    kernels = given.reports.resolve() / "ascend-kernels"
+    build_kernels({**environment, FOLDER: str(kernels)})
     outcomes = []
     for run in runs(given.seeds, given.first_seed):
         begin = time.monotonic()
-        code = subprocess.run(run.words(given), env=environment, check=False).returncode
+        folder = kernels if run.by_kernels else kernels / "none"
+        settings = {**environment, FOLDER: str(folder)}
+        code = subprocess.run(run.words(given), env=settings, check=False).returncode
         outcomes.append((run, code, time.monotonic() - begin))
     print("\naccel-ascend on the CANN simulator (simulated; no result of hardware):")
     for run, code, seconds in outcomes:
+        tier = "AscendC kernels" if run.by_kernels else "no AscendC kernels"
         state = "conformant" if code == 0 else f"NOT conformant (exit status {code})"
-        print(f"  {run.name}: {state}, {seconds:.0f} s")
+        print(f"  {run.name} ({tier}): {state}, {seconds:.0f} s")
     return int(any(code for _, code, _ in outcomes))
 
 
