@@ -184,8 +184,8 @@ case("arithmetic", "host scalar", lambda x: torch.tensor(2.5) * x, real(3, 4))
 UNARY = (
     "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "erf", "erfc",
     "exp", "exp2", "expm1", "floor", "frac", "log", "log10", "log1p", "log2", "neg", "reciprocal",
-    "round", "rsqrt", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt", "tan", "tanh", "trunc", "signbit",
-    "isfinite", "isnan", "isinf", "isposinf",
+    "round", "rsqrt", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt", "tan", "tanh", "trunc",
+    "signbit", "isfinite", "isnan", "isinf", "isposinf",
 )
 ACTIVATIONS = (
     "relu", "sigmoid", "tanh", "silu", "mish", "gelu", "elu", "celu", "leaky_relu", "hardtanh",
