@@ -81,3 +81,53 @@ def test_keys_are_of_device_memory(acl: Any) -> None:
         assert code("aclrtIpcMemImportByKey", byref(c_void_p()), b"nonsense", c_uint64(0)) == 507022
         """
     )
+
+
+def test_physical_memory_of_another_process(acl: Any) -> None:
+    acl(
+        """
+        import subprocess
+        child = '''
+        from acl import *
+        import sys
+        ok("aclrtSetDevice", 1)
+        print("ready", flush=True)
+        for line in sys.stdin:
+            shareable, handle, base = c_uint64(int(line)), c_void_p(), c_void_p()
+            result = code("aclrtMemImportFromShareableHandle", shareable, 1, byref(handle))
+            if result == 0:
+                large = c_size_t(2 << 20)
+                ok("aclrtReserveMemAddress", byref(base), large, c_size_t(0), None, c_uint64(1))
+                ok("aclrtMapMem", base, large, c_size_t(0), handle, c_uint64(0))
+                print(read(base.value, 6).decode(), flush=True)
+                write(base.value, b"answer")
+            print(result, flush=True)
+        '''
+        import textwrap
+        other = subprocess.Popen([sys.executable, "-c", textwrap.dedent(child)], text=True,
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert other.stdout.readline() == "ready\\n"
+        class Properties(ctypes.Structure):
+            _fields_ = [("handle_type", c_int), ("allocation", c_int), ("attribute", c_int),
+                        ("id", c_uint32), ("type", c_uint32), ("reserved", c_uint64)]
+        base, handle, shareable = c_void_p(), c_void_p(), c_uint64()
+        large = c_size_t(2 << 20)
+        device = Properties(0, 0, 4, 0, 1, 0)
+        ok("aclrtMallocPhysical", byref(handle), large, byref(device), c_uint64(0))
+        ok("aclrtReserveMemAddress", byref(base), large, c_size_t(0), None, c_uint64(1))
+        ok("aclrtMapMem", base, large, c_size_t(0), handle, c_uint64(0))
+        write(base.value, b"shared")
+        ok("aclrtMemExportToShareableHandle", handle, 0, c_uint64(0), byref(shareable))
+        def tell():
+            other.stdin.write(f"{shareable.value}\\n")
+            other.stdin.flush()
+            return other.stdout.readline().strip()
+        assert tell() == "507022"  # not allowed yet
+        ok("aclrtMemSetPidToShareableHandle", shareable, byref(c_int32(other.pid)), c_size_t(1))
+        assert tell() == "shared"
+        assert other.stdout.readline() == "0\\n"
+        assert read(base.value, 6) == b"answer"
+        other.stdin.close()
+        assert other.wait() == 0
+        """
+    )
