@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel.capabilities import Capabilities, Capability, Level
-from accel.torch_kernels import TorchKVKernels
 
+from . import _native
 from .device_movement import DeviceMovement
+from .kv_copies import CopiedTransfers
+from .kv_tiers import TIERS_VARIABLE, allowed_tiers
 from .runtime import device_index
 
 if TYPE_CHECKING:
@@ -26,13 +28,38 @@ _BY_KERNELS = (
 )
 
 
-class AscendKVKernels(DeviceMovement, TorchKVKernels):
-    """AscendC kernels between caches on the device where they are built, else torch_npu's
-    operators."""
+class AscendKVKernels(DeviceMovement, CopiedTransfers):
+    """AscendC kernels, then ACL copies, then operators of torch_npu.
+
+    * Movement on the device and plain writes: AscendC kernels where they were built for the chip,
+      else operators.
+    * Between the device and pinned host memory: ACL copies where a page takes no more than one
+      call, else operators pack tokens on the device for one copy.
+    * Everything else: operators; entropy coding on the host.
+    """
 
     def __init__(self, backend: Backend) -> None:
+        tiers = allowed_tiers()
         super().__init__(backend)
-        if self.open_device_kernels(device_index(backend)):
+        if "kernels" not in tiers:
+            self.device_kernels_note = f"no AscendC kernels: switched off ({TIERS_VARIABLE})"
+        elif self.open_device_kernels(device_index(backend)):
             levels = dict(self.capabilities.items()) | dict.fromkeys(_BY_KERNELS, Level.NATIVE)
             self.capabilities = Capabilities(levels)
-        self.notes = (*self.notes, self.device_kernels_note)
+        self.copies_allowed = "copies" in tiers
+        self.notes = (*self._tier_notes(), *self.notes)
+
+    def _tier_notes(self) -> tuple[str, ...]:
+        movement = "operators of torch_npu" if self.device_kernels is None else "AscendC kernels"
+        if not self.copies_allowed:
+            copies = f"no ACL copies: switched off ({TIERS_VARIABLE})"
+        elif "aclrtMemcpyBatchAsync" not in _native.describe_acl()["missing"]:
+            copies = "ACL copies, all pages in one batched call or a page in one pitched call"
+        else:
+            copies = "ACL copies, a page in one pitched call (CANN 8.5 has batched ones)"
+        return (
+            f"movement on the device and plain writes: {movement}",
+            self.device_kernels_note,
+            f"with pinned host memory: {copies}; other layouts are packed by operators, and"
+            " pageable memory too, with the host's part as a callback of the stream",
+        )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from ..capabilities import Capabilities, Capability, Level
 from .coding import TorchCoding
 from .conversions import TorchConversions
+from .indices import CHECK_VARIABLE, reads_back
 from .quantize import TorchQuantize
-from .queue import queue_of
+from .queue import HostQueue, queue_of
 from .rope import TorchRope
 from .upload import TorchUpload
 from .writing import TorchWriting
@@ -44,3 +45,20 @@ class TorchKVKernels(
 
     def __init__(self, backend: Backend, queue: Queue | None = None) -> None:
         super().__init__(backend, queue_of(backend) if queue is None else queue)
+        self.notes = (
+            _index_note(self._queue),
+            "entropy coding: on the host, in the stream's order",
+        )
+
+
+def _index_note(queue: Queue) -> str:
+    """What happens to index tensors, for people."""
+    if isinstance(queue, HostQueue):
+        return "index tensors are always checked"
+    checked = "index tensors on the host are always checked; those on the device are "
+    if queue.callbacks and not reads_back():
+        return (
+            checked + "masked where out of range, which the stream's next synchronisation reports; "
+            f"not checked for repeats ({CHECK_VARIABLE}=1: read back)"
+        )
+    return checked + "read back and checked before a call does anything"
