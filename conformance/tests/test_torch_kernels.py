@@ -30,14 +30,23 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path).rstrip(os.pathsep)}
 
 
-@pytest.mark.parametrize("backend", ["torch-cpu", "torch-queue"])
+#: By backend: the cases that its queue and streams matter most to. All KV cases pass on both; CI
+#: does not have the time, and runs all of them on a simulated NPU.
+CASES = {
+    "torch-cpu": "kv and (transfer or gather or slots or order or rope or convert or upload or "
+    "entropy_fixed or entropy_other or entropy_order or entropy_damaged)",
+    "torch-queue": "kv and (write or block or quantize or memory or refused)",
+}
+
+
+@pytest.mark.parametrize("backend", CASES)
 def test_composed_kernels_conform(
     backend: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Every KV case, quick."""
+    """A part of the KV cases, quick."""
     command = [
-        sys.executable, "-m", "accel_conformance", "run",
-        "--backend", backend, "--level", "2", "--quick", "--", "-k", "kv",
+        sys.executable, "-m", "accel_conformance", "run", "--backend", backend,
+        "--level", "2", "--quick", "--patience", "4", "-k", CASES[backend],
     ]  # fmt: skip
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
