@@ -9,8 +9,9 @@ import ctypes
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -190,11 +191,81 @@ def empty_tensors() -> None:
     ].shape == (0, 3)
 
 
+#: aclDataType of torch's types.
+TYPES = {torch.float32: 0, torch.float16: 1, torch.int32: 3, torch.int64: 9}
+
+
+class OlderOperator:
+    """One call through the older path's C functions."""
+
+    def __init__(self, kind: str, output: torch.Tensor, *inputs: torch.Tensor, **integers: int):
+        self.library = ctypes.CDLL("libascendcl.so")
+        for name in ("aclCreateTensorDesc", "aclCreateDataBuffer", "aclopCreateAttr"):
+            getattr(self.library, name).restype = ctypes.c_void_p
+        attributes = ctypes.c_void_p(self.library.aclopCreateAttr())
+        for name, value in integers.items():
+            self.library.aclopSetAttrInt(attributes, name.encode(), ctypes.c_int64(value))
+        torch.npu.synchronize()
+        stream = ctypes.c_void_p(torch.npu.current_stream().npu_stream)
+        self.code = self.library.aclopCompileAndExecute(
+            kind.encode(), len(inputs), *self.arrays(inputs), 1, *self.arrays((output,)),
+            attributes, 1, 0, None, stream,
+        )  # fmt: skip
+        torch.npu.synchronize()
+
+    def arrays(self, tensors: Sequence[torch.Tensor]) -> tuple[ctypes.Array[Any], ...]:
+        descriptions, buffers = [], []
+        for tensor in tensors:
+            sizes = (ctypes.c_int64 * tensor.dim())(*tensor.shape)
+            described = self.library.aclCreateTensorDesc(
+                TYPES[tensor.dtype], tensor.dim(), sizes, 2
+            )
+            if tensor.device.type == "cpu":
+                self.library.aclSetTensorPlaceMent(ctypes.c_void_p(described), 1)
+            descriptions.append(described)
+            size = ctypes.c_size_t(tensor.untyped_storage().nbytes())
+            address = ctypes.c_void_p(tensor.untyped_storage().data_ptr())
+            buffers.append(self.library.aclCreateDataBuffer(address, size))
+        pointers = ctypes.c_void_p * len(tensors)
+        return pointers(*descriptions), pointers(*buffers)
+
+
 @check
 def older_operators() -> None:
-    """Formats other than the plain ones are not simulated, so a cast of the format is a copy."""
-    x = torch.randn(4, 32, device="npu")
-    assert torch.equal(torch_npu.npu_format_cast(x, 2).cpu(), x.cpu())
+    x = torch.arange(12, dtype=torch.float32, device="npu").reshape(3, 4)
+    host = x.cpu()
+
+    def given(
+        kind: str, like: torch.Tensor, *inputs: torch.Tensor, **integers: int
+    ) -> torch.Tensor:
+        output = torch.full_like(like, -1, device="npu")
+        assert OlderOperator(kind, output, *inputs, **integers).code == 0
+        return output.cpu()
+
+    def whole(*values: int) -> torch.Tensor:
+        return torch.tensor(values)
+
+    assert torch.equal(given("Identity", host, x), host)
+    assert torch.equal(given("Cast", host.half(), x, dst_type=1), host.half())
+    assert torch.equal(given("Cast", host.int(), x, dst_type=3), host.int())
+    both = torch.cat([host, host * 2], 1)
+    assert torch.equal(given("ConcatD", both, x, x * 2, concat_dim=1, N=2), both)
+    part = host[1:, 1:3].contiguous()
+    assert torch.equal(given("Slice", part, x, whole(1, 1), whole(2, 2)), part)
+    wide = host[:1].expand(5, 4).contiguous()
+    assert torch.equal(given("BroadcastTo", wide, x[:1].clone(), whole(5, 4)), wide)
+    turned = host.t().contiguous()
+    assert torch.equal(given("Transpose", turned, x, whole(1, 0)), turned)
+    assert torch.equal(given("AsStrided", host[:, 1], x, whole(3), whole(4), whole(1)), host[:, 1])
+    target = torch.zeros(3, 4, device="npu")
+    source = torch.arange(6, dtype=torch.float32, device="npu").reshape(3, 2)
+    views = (whole(3, 2), whole(4, 1), whole(1))
+    contiguous = (whole(3, 2), whole(2, 1), whole(0))
+    assert OlderOperator("ViewCopy", target, target, *views, source, *contiguous).code == 0
+    expected = torch.zeros(3, 4)
+    expected[:, 1:3] = source.cpu()
+    assert torch.equal(target.cpu(), expected)
+    assert OlderOperator("NoSuchOperator", target, x).code != 0
     usable()
 
 
