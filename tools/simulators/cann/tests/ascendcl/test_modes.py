@@ -130,3 +130,26 @@ def test_a_trace_has_rows_of_streams(acl: Any, tmp_path: Path) -> None:
     assert trace["otherData"]["calls"]["aclrtMemcpyAsync"] == 4
     names = {x["args"]["name"] for x in trace["traceEvents"] if x["name"] == "thread_name"}
     assert {f"device 0 stream {row}" for row in rows} <= names
+
+
+def test_limits_of_cores_are_kept(acl: Any) -> None:
+    acl(
+        """
+        s, value = stream(), c_uint32()
+        def device(type_):
+            ok("aclrtGetDeviceResLimit", 0, type_, byref(value))
+            return value.value
+        def on_stream(type_):
+            ok("aclrtGetStreamResLimit", s, type_, byref(value))
+            return value.value
+        assert (device(0), device(1)) == (24, 48) == (on_stream(0), on_stream(1))
+        ok("aclrtSetDeviceResLimit", 0, 1, c_uint32(40))
+        assert (device(0), device(1)) == (24, 40) == (on_stream(0), on_stream(1))
+        ok("aclrtSetStreamResLimit", s, 0, c_uint32(3))
+        assert (device(0), on_stream(0), on_stream(1)) == (24, 3, 40)
+        assert code("aclrtSetDeviceResLimit", 0, 0, c_uint32(25)) == 100000
+        ok("aclrtResetDeviceResLimit", 0)
+        ok("aclrtResetStreamResLimit", s)
+        assert (device(1), on_stream(0)) == (48, 24)
+        """
+    )
