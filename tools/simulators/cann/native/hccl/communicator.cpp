@@ -36,6 +36,7 @@ struct Registry {
 
 void close_all_in_child();
 void leave_at_exit();
+bool forked = false;  // a lock that another thread held at the fork stays locked in the child
 
 // Never destroyed: streams may still run while the process ends.
 Registry& registry() {
@@ -49,11 +50,13 @@ Registry& registry() {
 
 // A child that keeps the sockets open would hide its parent's death from the other ranks.
 void close_all_in_child() {
+  forked = true;
   for (auto& entry : registry().communicators) entry.second->mesh().close_in_child();
 }
 
 // A process that ends in an orderly way is no dead rank, even if it destroyed nothing.
 void leave_at_exit() {
+  if (forked) return;
   std::map<HcclComm, CommunicatorPointer> all;
   {
     std::lock_guard<std::mutex> lock(registry().mutex);

@@ -185,6 +185,7 @@ void Mesh::close() {
 }
 
 void Mesh::close_in_child() {
+  closing_.store(true);  // the reader did not come along: there is nobody to join
   for (Peer& peer : peers_) close_socket(peer.socket);
   close_socket(wake_read_);
   close_socket(wake_write_);

@@ -179,9 +179,10 @@ def test_a_planned_failure_on_the_stream(ranks: Any) -> None:
 def test_a_forked_child(ranks: Any) -> None:
     results = ranks("failures.after_fork", 2, check=False)
     assert results[1].returncode == -signal.SIGKILL
-    text, error = results[0].value
+    text, error, ended = results[0].value
     assert text.startswith(f"{RUNTIME} ") and "forked" in text
     assert error == REMOTE
+    assert ended == 0, "the child ends as any process does"
 
 
 def test_every_code_has_a_name(ranks: Any) -> None:

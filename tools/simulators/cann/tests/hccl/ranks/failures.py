@@ -278,20 +278,21 @@ def after_fork(world: World) -> list[Any]:
         try:
             code = world.hccl.HcclBarrier(comm, world.stream)
             world.tell(f"forked-{world.rank}", f"{code} {world.error()}".encode())
-            if world.rank == 1:
-                world.told("seen")  # outlives its parent
+            if world.rank == 0:
+                ctypes.CDLL(None).exit(0)  # runs what libhccl registered for the end
+            world.told("seen")  # outlives its parent
         finally:
             os._exit(0)
     text = world.told(f"forked-{world.rank}").decode()
     if world.rank == 1:
         world.told("forked-0")
         os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+    _, ended = os.waitpid(child, 0)
     end = time.monotonic() + 60
     while (error := world.async_error(comm)) != REMOTE and time.monotonic() < end:
         time.sleep(0.01)
     world.tell("seen")
-    return [text, error]
+    return [text, error, ended]
 
 
 def messages_of(world: World) -> list[str]:
