@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from ctypes import byref, c_float, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 
@@ -96,6 +97,13 @@ def write(pointer: int, data: bytes) -> None:
 def hold(on: c_void_p, seconds: float = 0.2) -> None:
     """Keep the stream busy for a while."""
     call(on, lambda: time.sleep(seconds))
+
+
+def gate(on: c_void_p) -> threading.Event:
+    """Keep the stream busy until the event that is returned is set."""
+    opened = threading.Event()
+    call(on, opened.wait)
+    return opened
 
 
 def call(on: c_void_p, function: object) -> None:

@@ -79,9 +79,10 @@ def test_pageable_memory_is_copied_before_the_call_returns(acl: Any) -> None:
         q = malloc(64)
         plain = ctypes.create_string_buffer(b"x" * 64, 64)
         h = pinned(64, ord("x"))
-        hold(s, 0.3)
+        opened = gate(s)
         assert copy_async(p, h, 64, H2D, s) == 0
         ctypes.memset(h, ord("y"), 64)
+        threading.Timer(0.1, opened.set).start()  # the next call waits for the stream
         assert copy_async(q, ctypes.addressof(plain), 64, H2D, s) == 0
         ctypes.memset(plain, ord("y"), 64)
         ok("aclrtSynchronizeStream", s)

@@ -22,11 +22,12 @@ def test_statuses_while_a_record_waits(acl: Any) -> None:
     acl(
         """
         e, s = event(), stream()
-        hold(s, 0.5)
+        opened = gate(s)
         ok("aclrtRecordEvent", e, s)
         assert status("aclrtQueryEventStatus", e) == 0
         assert status("aclrtQueryEventWaitStatus", e) == 1
         assert status("aclrtQueryEvent", e) == 1
+        opened.set()
         ok("aclrtSynchronizeEvent", e)
         assert status("aclrtQueryEventStatus", e) == 1
         assert status("aclrtQueryEventWaitStatus", e) == 0
@@ -57,13 +58,14 @@ def test_recording_again_does_not_move_an_earlier_wait(acl: Any) -> None:
         a, b, slow, e, seen = stream(), stream(), stream(), event(), []
         ok("aclrtRecordEvent", e, a)
         ok("aclrtStreamWaitEvent", b, e)
-        hold(slow, 1.0)
+        opened = gate(slow)
         call(slow, lambda: seen.append("slow"))
         ok("aclrtRecordEvent", e, slow)
         call(b, lambda: seen.append("b"))
         ok("aclrtSynchronizeStream", b)
         assert seen == ["b"]
         assert status("aclrtQueryEventStatus", e) == 0
+        opened.set()
         ok("aclrtSynchronizeEvent", e)
         assert seen == ["b", "slow"]
         """
@@ -78,8 +80,10 @@ def test_elapsed_time(acl: Any) -> None:
         assert code("aclrtEventElapsedTime", byref(ms), start, end) == 107006
         ok("aclrtRecordEvent", start, s)
         hold(s, 0.1)
+        opened = gate(s)
         ok("aclrtRecordEvent", end, s)
         assert code("aclrtEventElapsedTime", byref(ms), start, end) == 507006
+        opened.set()
         ok("aclrtSynchronizeEvent", end)
         assert elapsed_ms(start, end) >= 100
         assert elapsed_ms(end, start) <= -100

@@ -51,9 +51,10 @@ def test_memory_freed_before_its_copy_runs_is_an_error_of_the_stream(acl: Any) -
     acl(
         """
         s, p, h = stream(), malloc(64), pinned(64)
-        hold(s)
+        opened = gate(s)
         assert copy_async(p, h, 64, H2D, s) == 0
         ok("aclrtFree", c_void_p(p))
+        opened.set()
         assert code("aclrtSynchronizeStream", s) == 507053
         assert code("aclrtSynchronizeStream", s) == 0
         """

@@ -25,13 +25,14 @@ def test_tasks_run_in_order_and_streams_side_by_side(acl: Any) -> None:
     acl(
         """
         a, b, seen = stream(), stream(), []
-        hold(a, 0.3)
+        opened = gate(a)
         for i in range(100):
             call(a, lambda i=i: seen.append(i))
         call(b, lambda: seen.append("b"))
         ok("aclrtSynchronizeStream", b)
         assert seen == ["b"]
         assert status("aclrtStreamQuery", a) == 1
+        opened.set()
         ok("aclrtSynchronizeStream", a)
         assert status("aclrtStreamQuery", a) == 0
         assert seen == ["b", *range(100)]
@@ -66,9 +67,10 @@ def test_a_stream_that_stops_on_failure(acl: Any) -> None:
         s, p, h = stream(), malloc(8), pinned(8, 7)
         write(p, bytes(8))
         ok("aclrtSetStreamFailureMode", s, c_uint64(1))
-        hold(s, 0.1)
+        opened = gate(s)
         assert copy_async(p, h, 8, H2D, s) == 0
         assert copy_async(p, h, 8, H2D, s) == 0
+        opened.set()
         for _ in range(2):
             assert code("aclrtSynchronizeStream", s) == 507015
         assert copy_async(p, h, 8, H2D, s) == 507015
@@ -82,12 +84,13 @@ def test_waits_with_a_limit(acl: Any) -> None:
     acl(
         """
         s = stream()
-        hold(s, 1.0)
+        opened = gate(s)
         assert code("aclrtSynchronizeStreamWithTimeout", s, c_int32(20)) == 507046
         assert code("aclrtSynchronizeDeviceWithTimeout", c_int32(20)) == 507046
         e = event()
         ok("aclrtRecordEvent", e, s)
         assert code("aclrtSynchronizeEventWithTimeout", e, c_int32(20)) == 507047
+        opened.set()
         ok("aclrtSynchronizeStreamWithTimeout", s, c_int32(-1))
         """
     )
