@@ -14,7 +14,9 @@ BIN := $(VENV)/bin
 ASCEND_VENV := .venv-ascend
 ASCEND := $(ASCEND_VENV)/bin/python
 ASCEND_DONE := $(ASCEND_VENV)/.done
+# One seed is CI's, with fewer rounds of what is repeated; more of them are run in full.
 SEEDS ?= 1
+QUICK ?= $(if $(filter 1,$(SEEDS)),--quick)
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 LOCAL := $(PIP) --no-build-isolation --no-deps -e
@@ -45,7 +47,7 @@ conformance: setup
 conformance-ascend: setup-ascend
 	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pytest -q -n $(JOBS) \
 	  tools/simulators/cann/tests backends/ascend/tests
-	$(ASCEND) tools/dev/conformance_ascend.py --seeds $(SEEDS) --jobs $(JOBS)
+	$(ASCEND) tools/dev/conformance_ascend.py --seeds $(SEEDS) --jobs $(JOBS) $(QUICK)
 
 test: lint types unit conformance
 
