@@ -56,10 +56,11 @@ void refuse_other_devices(const char* name, const aclOpExecutor& executor,
 
 // The names under which the calls are counted and planned faults are found.
 const char* workspace_call(const char* name) {
-  static std::set<std::string> calls;
+  // Never destroyed: the trace, written at the process's end, names them.
+  static auto* const calls = new std::set<std::string>;
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
-  return calls.insert(std::string(name) + "GetWorkspaceSize").first->c_str();
+  return calls->insert(std::string(name) + "GetWorkspaceSize").first->c_str();
 }
 
 }  // namespace
