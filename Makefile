@@ -45,8 +45,8 @@ conformance: setup
 
 # pytest itself runs without CANN and its simulator: only what its tests start runs simulated.
 conformance-ascend: setup-ascend
-	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pytest -q -n $(JOBS) \
-	  tools/simulators/cann/tests backends/ascend/tests
+	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pytest -q -n $(JOBS) tools/simulators/cann/tests
+	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pytest -q -n $(JOBS) -m simulated backends/ascend/tests
 	$(ASCEND) tools/dev/conformance_ascend.py --seeds $(SEEDS) --jobs $(JOBS) $(QUICK)
 
 test: lint types unit conformance

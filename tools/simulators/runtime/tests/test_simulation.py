@@ -94,6 +94,10 @@ def test_fixture(simulation: Any) -> None:
         simulation("no-such")
 
 
+def test_who_uses_the_fixture_is_marked(request: pytest.FixtureRequest, simulation: Any) -> None:
+    assert request.node.get_closest_marker("simulated") is not None
+
+
 def work(name: str, start: float, stream: int = 1, bytes_: int = 0) -> dict[str, Any]:
     return {
         "name": name, "ph": "X", "pid": 5, "tid": 9, "ts": start, "dur": 2.5,

@@ -1,4 +1,4 @@
-"""The pytest plugin: one fixture, inert until a test asks for it."""
+"""The pytest plugin: one fixture, inert until it is asked for; its users are marked `simulated`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ __all__ = ["Simulate", "simulation"]
 
 #: The `simulation` fixture's type.
 Simulate = Callable[..., "Simulation"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    line = "simulated: runs programs under a simulator (set for who uses the fixture `simulation`)"
+    config.addinivalue_line("markers", line)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "simulation" in getattr(item, "fixturenames", ()):
+            item.add_marker("simulated")
 
 
 @pytest.fixture
