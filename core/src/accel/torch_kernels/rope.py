@@ -92,6 +92,7 @@ class TorchRope(TorchMovement):
             assert isinstance(queue, DeviceQueue)
             turn, chosen = self._unread(rope, target.rotary_dim, old, new, where, units, stream)
         sides = [] if where is None else self._key_sides(keys, target.keys)
+        operands += [inner for _, inner in sides]
         offset, width = rope.offset, target.rotary_dim
 
         def work() -> None:

@@ -103,7 +103,8 @@ class TorchWriting(TorchMovement):
         work_of = self._prepared_write(cache, layer, packed, targets, on_device)
         dtypes = [cache.geometry.planes[plane].dtype for plane, _ in targets]
         views = list(cache.views[layer])
-        operands = [*given, *views, *(s.values for s in scales)]
+        tables = [t for g in work_of.groups for t in (g.src_inner, g.dst_inner)]
+        operands = [*given, *views, *(s.values for s in scales), *tables]
         if masked:
             assert isinstance(queue, DeviceQueue)
             if count:
