@@ -78,7 +78,7 @@ CopyPlan::CopyPlan(std::int64_t layers, std::vector<accel_kv_plane> planes,
       src_units_(src_units),
       dst_units_(dst_units) {
   if (planes_.empty() || planes_.size() > ACCEL_ASCEND_PLANES) {
-    throw std::invalid_argument("a copy has one or two planes");
+    throw std::invalid_argument("a copy has 1 to 16 planes");
   }
   const std::size_t bases = static_cast<std::size_t>(layers) * planes_.size();
   if (src_.size() != bases || dst_.size() != bases) {
@@ -136,8 +136,8 @@ void CopyPlan::pack(const CopyCall& call, const Each& each) const {
   const std::size_t pairs = kMostPairs / planes_.size() * planes_.size();
   for (std::size_t first = 0; first < dst_.size(); first += pairs) {
     const std::size_t bases = std::min(pairs, dst_.size() - first);
-    const std::int64_t taken = static_cast<std::int64_t>(sizeof(accel_ascend_copy_args)) +
-                               static_cast<std::int64_t>(bases) * 16;
+    const std::int64_t taken = static_cast<std::int64_t>(
+        sizeof(accel_ascend_copy_args) + planes_.size() * sizeof(accel_kv_plane) + bases * 16);
     std::int64_t each_unit = 0;  // bytes of indices that travel with the launch
     if (call.src.where == IndexArgument::Where::Host) each_unit += index_bytes(src_units_);
     if (call.dst.where == IndexArgument::Where::Host) each_unit += index_bytes(dst_units_);
@@ -157,7 +157,6 @@ void CopyPlan::pack_part(const CopyCall& call, std::size_t first_base, std::size
     bytes.insert(bytes.end(), from, from + size);
   };
   accel_ascend_copy_args args = {};
-  std::copy(planes_.begin(), planes_.end(), args.plane);
   args.units = end - begin;
   args.first = begin;
   args.bases = static_cast<std::int64_t>(bases);
@@ -165,6 +164,8 @@ void CopyPlan::pack_part(const CopyCall& call, std::size_t first_base, std::size
   args.fault = call.fault;
   args.fault_kind = call.fault_kind;
   args.count = call.count;
+  args.planes_at = static_cast<std::int64_t>(bytes.size());
+  append(planes_.data(), planes_.size() * sizeof(accel_kv_plane));
   args.bases_at = static_cast<std::int64_t>(bytes.size());
   for (std::size_t i = first_base; i < first_base + bases; ++i) {
     append(&src_[i], sizeof(Address));

@@ -20,8 +20,8 @@ class KernelLibrary {
   std::int64_t cores() const { return cores_; }  // vector cores
 
   // Launches a kernel whose one argument is the address of `bytes`, which travel with the launch.
-  void launch(const std::string& kernel, std::uint32_t cores, const std::vector<std::uint8_t>& bytes,
-              StreamHandle stream) const;
+  void launch(const std::string& kernel, std::uint32_t cores,
+              const std::vector<std::uint8_t>& bytes, StreamHandle stream) const;
 
  private:
   const int device_;

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.kv import KVCache
 from accel.kv.plan import plan_transfer
 
 LAYOUTS = [
@@ -110,6 +111,26 @@ def test_a_list_longer_than_the_window(runner):
         pairs = runner.images.some_pairs(4400, 4400, 4300, rng)
         done = runner.move(src, dst, pairs, form=form, cores=3)
         assert done.launches == (3 if form == "host" else 1)
+
+
+def test_three_planes(runner):
+    """A joined cache, whose planes differ in all that a plane can."""
+    sizes = [{"heads": 1, "dim": dim, "itemsize": size} for dim, size in ((24, 2), (7, 4), (1, 1))]
+    src = [runner.image("L | B S H D", 40 + i, **s) for i, s in enumerate(sizes)]
+    dst = [runner.image("L | T H D", 50 + i, **s) for i, s in enumerate(sizes)]
+    a, b = KVCache.join(*(i.cache() for i in src)), KVCache.join(*(i.cache() for i in dst))
+    plan = plan_transfer(a.geometry, b.geometry)
+    pairs = [(3, 1), (0, 19), (19, 4), (-1, 5), (7, 0)]
+    lists = [torch.tensor(values, dtype=torch.int64) for values in zip(*pairs, strict=True)]
+    expected = [runner.images.moved(s, d, pairs) for s, d in zip(src, dst, strict=True)]
+    before = [d.snapshot() for d in dst]
+    regions = [r for i in src for r in i.regions(False)] + [r for i in dst for r in i.regions(True)]
+    runner.harness.run_copy(
+        runner.library, plan, a.pointers, b.pointers,
+        *((t.data_ptr(), 1, True, False) for t in lists), len(pairs), regions,
+    )  # fmt: skip
+    for image, held, tokens in zip(dst, before, expected, strict=True):
+        image.check(held, tokens)
 
 
 def test_nothing_to_do(runner):

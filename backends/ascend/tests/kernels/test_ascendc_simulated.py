@@ -92,6 +92,27 @@ print("level", json.dumps([backend.capabilities[Capability.KV_TRANSFER].name,
 """
 )
 
+WRONG = (
+    BEGIN
+    + """
+from accel.kv.plan import plan_transfer
+a, b = cache("L | K B S H D"), cache("L | K B S H D")
+plan = plan_transfer(a.geometry, b.geometry)
+host = torch.zeros(1 << 16)
+outcomes = []
+for pointers in ([p + (1 << 40) for p in b.pointers], [host.data_ptr()] * len(b.pointers)):
+    wrong = kv.device_kernels.plan(plan, a.pointers, pointers)
+    stream = backend.streams.create()
+    kv.device_kernels.copy(wrong, torch.tensor([1]), torch.tensor([2]), 1, stream.submit_handle())
+    try:
+        stream.synchronize()
+        outcomes.append("")
+    except accel.AccelError as error:
+        outcomes.append(str(error))
+print("wrong", json.dumps(outcomes))
+"""
+)
+
 #: Binaries, one for all tests of a session.
 _BUILT: dict[str, str] = {}
 
@@ -128,6 +149,15 @@ def test_every_movement(npu):
     assert level == "NATIVE"
     assert any("AscendC kernels for simulator" in note for note in notes)
     assert "src_slots: expected indices below 24, given 99 at position 1" in said
+
+
+def test_a_kernel_that_leaves_its_memory(npu):
+    """What the stand-in finds is an error of the stream, and nothing else is touched."""
+    done = npu(devices=1).python(WRONG)
+    assert done.returncode == 0, done.stderr
+    beyond, host = _said(done, "wrong")
+    assert "a write of" in beyond, beyond
+    assert "pageable host memory, which a device does not reach" in host, host
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ class KvCopy {
  public:
   __aicore__ inline void Init(AscendC::TPipe* pipe, u64 args) {
     LoadStruct(args, &args_);
+    planes_ = args + static_cast<u64>(args_.planes_at);
     bases_ = args + static_cast<u64>(args_.bases_at);
     if (args_.count != 0) {
       const i64 count = Scalar<int64_t>(args_.count);
@@ -40,9 +41,19 @@ class KvCopy {
   }
 
  private:
+  // One of two that are held: K and V are read once.
+  __aicore__ inline const accel_kv_plane& Plane(i64 index) {
+    const i64 place = index % kHeld;
+    if (held_[place] != index) {
+      LoadStruct(planes_ + static_cast<u64>(index) * sizeof(accel_kv_plane), &plane_[place]);
+      held_[place] = index;
+    }
+    return plane_[place];
+  }
+
   __aicore__ inline void Stretch(i64 base, i64 begin, i64 end) {
     const i64 core = AscendC::GetBlockIdx(), cores = AscendC::GetBlockNum();
-    const accel_kv_plane& plane = args_.plane[base % args_.planes];
+    const accel_kv_plane& plane = Plane(base % args_.planes);
     const u64 pair = bases_ + static_cast<u64>(base) * 2 * sizeof(u64);
     const u64 src = Scalar<u64>(pair), dst = Scalar<u64>(pair + sizeof(u64));
     for (i64 i = begin; i < end; ++i) {
@@ -75,8 +86,11 @@ class KvCopy {
     }
   }
 
+  static constexpr i64 kHeld = 2;
   accel_ascend_copy_args args_;
-  u64 bases_ = 0;
+  accel_kv_plane plane_[kHeld];
+  i64 held_[kHeld] = {-1, -1};
+  u64 planes_ = 0, bases_ = 0;
   IndexList src_, dst_;
   Report report_;
   RunCopier copier_;

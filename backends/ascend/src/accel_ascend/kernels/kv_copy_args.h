@@ -1,5 +1,5 @@
-/* What the kernel of kv_copy.cpp takes, in one piece of memory: this struct, then pairs of bases,
- * then index lists that travel with the launch. Plain C, shared by the kernel and the host; strides
+/* What the kernel of kv_copy.cpp takes, in one piece of memory: this struct, then the planes
+ * (accel_kv_plane), pairs of bases, and index lists that travel with the launch. Plain C, shared by the kernel and the host; strides
  * are in bytes where accel/kv_address.h says so, addresses are those of the device. */
 #ifndef ACCEL_ASCEND_KV_COPY_ARGS_H
 #define ACCEL_ASCEND_KV_COPY_ARGS_H
@@ -7,7 +7,7 @@
 #include <accel/kv_address.h>
 
 enum {
-  ACCEL_ASCEND_PLANES = 2,
+  ACCEL_ASCEND_PLANES = 16, /* of a cache, at most */
   ACCEL_ASCEND_ARGS_BYTES = 16384 /* at most, of one launch */
 };
 
@@ -39,13 +39,12 @@ typedef struct accel_ascend_copy_args {
   long long first;      /* what is added to a position in a report, and to a counted index */
   long long task_units; /* of one task, which is a stretch of units of one base */
   long long bases, planes;
-  long long bases_at; /* bytes from the beginning of the arguments */
+  long long planes_at, bases_at; /* bytes from the beginning of the arguments */
   /* 0: no two units or bases have bytes in the same aligned 32 of the destination, so that any core
    * may write any of them. Else destinations in different groups of so many indices have none in
    * common, and one core writes all of a group. */
   long long group;
   long long fault_kind; /* ACCEL_ASCEND_FAULT_... of a report */
-  accel_kv_plane plane[ACCEL_ASCEND_PLANES];
 } accel_ascend_copy_args;
 
 #endif
