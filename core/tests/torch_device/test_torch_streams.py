@@ -181,13 +181,14 @@ def test_a_queue_that_failed(vendor: FakeVendor) -> None:
 
 
 def test_wait_between_devices(vendor: FakeVendor) -> None:
-    """Each device has a queue: the record has left its own before the wait is given."""
+    """Each device has a queue: the record has left its own before the wait is given, and the wait
+    has left the other before the event may be destroyed."""
     here, there = streams_of(vendor, 0), streams_of(vendor, 1)
     a, b = here.create(), there.create()
     event = a.record_event()
     LOG.clear()
     b.wait_event(event)
-    assert [("flush", 0), ("wait", b.as_torch().stream_id)] == LOG
+    assert [("flush", 0), ("wait", b.as_torch().stream_id), ("flush", 1)] == LOG
     LOG.clear()
     here.create().wait_event(event)
     assert [entry[0] for entry in LOG if entry[0] != "flush"] == ["wait"]

@@ -62,13 +62,13 @@ class StridedCopies:
         if src.device == stream.device:
             return src.contiguous()
         there = self._other(src.device)
-        there.wait_event(_marked(stream))
+        self._wait(there, _marked(stream))
         with self._streams.torch.device(src.device), self._streams.torch.stream(there):
             dense = src.contiguous()
             src.record_stream(there)
             done = there.record_event()
-        there.synchronize()  # each device has a host-side queue: the record must have left it
-        stream.as_torch().wait_event(done)
+        there.synchronize()
+        self._wait(stream.as_torch(), done)
         return dense
 
     def _between(self, dst: torch.Tensor, src: torch.Tensor, stream: TorchStream) -> None:
@@ -86,12 +86,12 @@ class StridedCopies:
             landed = torch.empty(dst.shape, dtype=dst.dtype, device=dst.device)
         there.synchronize()
         self._flat(landed, dense, stream)
-        there.wait_event(_marked(stream))
+        self._wait(there, _marked(stream))
         with self._streams.torch.device(dst.device), self._streams.torch.stream(there):
             _on_device(dst, landed)
             done = there.record_event()
         there.synchronize()
-        stream.as_torch().wait_event(done)
+        self._wait(stream.as_torch(), done)
 
     def _from_host(self, dst: torch.Tensor, src: torch.Tensor, stream: TorchStream) -> None:
         if not src.is_contiguous():
@@ -122,6 +122,13 @@ class StridedCopies:
         """What the native part takes; on the host any strides."""
         done = self._native.copy(dst, src, stream.submit_handle(), stream.as_torch())
         assert done, "the native part takes contiguous operands"
+
+    def _wait(self, later: Any, event: Any) -> None:
+        """``later`` waits for ``event``, of another device. Each device has a host-side queue: the
+        wait must have left its own before the event may be destroyed, through the other."""
+        later.wait_event(event)
+        with self._streams.torch.device(later.device):
+            _ = later.npu_stream
 
     def _other(self, device: torch.device) -> Any:
         with self._streams.torch.device(device):

@@ -60,12 +60,16 @@ class TorchEvent:
         """What ``stream.wait_event(self)`` does."""
         if not self._recorded:
             return
-        if stream.index != self._streams.index and self._stream is not None:
+        abroad = stream.index != self._streams.index
+        if abroad and self._stream is not None:
             # Each device has a host-side queue of its own: the record has to leave its queue
             # before the wait enters another, or the wait finds nothing recorded.
             self._stream.submit_handle()
         with self._streams.reporting("wait_event"):
             self._torch.wait(stream.as_torch())
+        if abroad:
+            # And the wait has to leave its queue before the event may go, in the first one's.
+            stream.submit_handle()
 
     def query(self) -> bool:
         if not self._recorded:
