@@ -16,7 +16,8 @@ import torch
 from operator_cases import CASES, Case
 
 #: Where the CPU rounds between steps that one operator of the NPU does at once.
-TOLERANCE = {"attention": {"rtol": 1e-2, "atol": 1e-3}}
+#: Attention is float16, and its gradients are sums that cancel: some units in the last place at 1.
+TOLERANCE = {"attention": {"rtol": 1e-2, "atol": 8e-3}}
 LAYOUTS = ("plain", "transposed", "offset")
 
 

@@ -62,21 +62,6 @@ def test_no_memory_left(npu: Any) -> None:
     assert lines[-2:] == ["out of memory", "10.0"]
 
 
-def test_an_operator_that_is_not_simulated(npu: Any) -> None:
-    """It fails by itself, at once, and nothing after it does."""
-    code = """
-    import torch, torch_npu
-    x = torch.randn(2, 8, 16, 32, device="npu", dtype=torch.float16)
-    try:
-        torch_npu.npu_fusion_attention(x, x, x, 8, "BNSD")
-        print("no error")
-    except RuntimeError as error:
-        print("not simulated" in str(error), "FlashAttention" in str(error))
-    print(torch.ones(8, device="npu").sum().item())
-    """
-    assert npu().python(code).lines[-2:] == ["True True", "8.0"]
-
-
 def test_an_operator_that_fails_when_it_runs(npu: Any) -> None:
     """An index out of range is found by the operator's body, on the stream."""
     code = """
