@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -215,6 +216,28 @@ def test_as_a_pytest_plugin(defect_environment: dict[str, str], tmp_path: Path) 
     assert _load(tmp_path / "r.json")["totals"]["passed"] == 6
     assert "6 passed" in done.stdout
     assert "capabilities" in done.stdout
+
+
+def test_cases_leave_nothing(defect_environment: dict[str, str], tmp_path: Path) -> None:
+    """A device has few streams: those of a case are free when the next one runs."""
+    (tmp_path / "counting.py").write_text(
+        "import gc\n"
+        "def pytest_sessionfinish(session):\n"
+        "    from accel_conformance.gates import Gates\n"
+        "    gc.collect()\n"
+        "    print('gates left:', sum(type(x) is Gates for x in gc.get_objects()))\n"
+    )
+    path = os.pathsep.join([str(tmp_path), defect_environment.get("PYTHONPATH", "")])
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-s", "-p", "counting", "-p", "no:cacheprovider",
+        "--pyargs", "accel_conformance.cases.streams_order", "--accel-backend", "cpu", "-k", "fifo",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path,
+        env={**defect_environment, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "gates left: 0" in done.stdout
 
 
 def test_plugin_is_inert(pytester_like: Callable[..., str]) -> None:

@@ -104,8 +104,12 @@ class _Around:
 
         item.stash[END_OF_CASE] = EndOfCase()
         limit = item_case(item).seconds * run_options(self._config).patience
-        with watchdog(limit, self._config.stash[_CRASH_FD]):
-            return (yield)
+        try:
+            with watchdog(limit, self._config.stash[_CRASH_FD]):
+                return (yield)
+        finally:
+            # Items live as long as the run; the streams and buffers of a case shall not.
+            del item.stash[END_OF_CASE]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
