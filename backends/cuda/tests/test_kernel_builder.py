@@ -42,11 +42,14 @@ def test_the_command(tmp_path):
 
     def run():
         done = subprocess.run(
-            [sys.executable, "-c", program, "build-kernels", "--json", "--chip", "sm_80"],
+            [
+                sys.executable, "-c", program, "build-kernels", "--json",
+                "--backend", "cuda", "--chip", "sm_80",
+            ],
             capture_output=True,
             text=True,
             env=environment,
-        )
+        )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 

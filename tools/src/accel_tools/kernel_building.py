@@ -56,12 +56,7 @@ def build_kernels(
     kernel does not compile or cannot be kept.
     """
     builders = _builders(names)
-    work = [
-        (name, builder, job)
-        for name, builder in builders.items()
-        for chip in _chips(name, builder, chips, alone=len(builders) == 1)
-        for job in _jobs(name, builder, chip)
-    ]
+    work = _work(builders, chips)
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         outcomes = list(pool.map(lambda one: _build(*one), work))
     if as_json:
@@ -110,11 +105,25 @@ def _chips(
     return here
 
 
-def _jobs(name: str, builder: KernelBuilder, chip: str) -> list[KernelJob]:
-    try:
-        return list(builder.jobs(chip))
-    except accel.ArgumentError as error:
-        raise click.ClickException(f"{name}: {error}") from error
+def _work(
+    builders: dict[str, KernelBuilder], chips: tuple[str, ...]
+) -> list[tuple[str, KernelBuilder, KernelJob]]:
+    """Every job. A chip is for the backends that know it; one that none knows is a mistake."""
+    work = []
+    refused: dict[str, list[str]] = {}
+    known = set()
+    for name, builder in builders.items():
+        for chip in _chips(name, builder, chips, alone=len(builders) == 1):
+            try:
+                work += [(name, builder, job) for job in builder.jobs(chip)]
+            except accel.ArgumentError as error:
+                refused.setdefault(chip, []).append(f"{name}: {error}")
+            else:
+                known.add(chip)
+    mistakes = [text for chip, texts in refused.items() if chip not in known for text in texts]
+    if mistakes:
+        raise click.ClickException("\n".join(mistakes))
+    return work
 
 
 def _build(name: str, builder: KernelBuilder, job: KernelJob) -> _Outcome:

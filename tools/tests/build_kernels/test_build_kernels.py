@@ -16,8 +16,8 @@ JOBS = [("a.cu", ""), ("b.cu", "W=1"), ("b.cu", "W=2")]
 
 
 class Builder:
-    def __init__(self, here=("x1",), kept=True, broken=()):
-        self.here, self.kept, self.broken = here, kept, broken
+    def __init__(self, here=("x1",), kept=True, broken=(), vendor="x"):
+        self.here, self.kept, self.broken, self.vendor = here, kept, broken, vendor
         self.done: list[KernelJob] = []
 
     def folder(self):
@@ -27,8 +27,8 @@ class Builder:
         return self.here
 
     def jobs(self, chip):
-        if not chip.startswith("x"):
-            raise ArgumentError("chip", "a chip, as x1", chip)
+        if not chip.startswith(self.vendor):
+            raise ArgumentError("chip", f"a chip, as {self.vendor}1", chip)
         return [KernelJob(chip, file, variant) for file, variant in JOBS]
 
     def build(self, job):
@@ -83,6 +83,19 @@ def test_chips_and_backends_that_are_named(run):
     chosen = ("--backend", "one", "--chip", "x7", "--chip", "x7")
     assert run({"one": one, "other": other}, *chosen)[0] == 0
     assert [job.chip for job in one.done] == ["x7"] * 3 and not other.done
+
+
+def test_a_chip_is_for_the_backends_that_know_it(run):
+    one, other = Builder(), Builder(vendor="y")
+    assert run({"one": one, "other": other}, "--chip", "x7")[0] == 0
+    assert [job.chip for job in one.done] == ["x7"] * 3 and not other.done
+    status, output = run({"one": one, "other": other}, "--chip", "x8", "--chip", "z1")
+    assert status == 1 and not other.done and len(one.done) == 3
+    for text in (
+        "one: chip: expected a chip, as x1, given z1",
+        "other: chip: expected a chip, as y1",
+    ):
+        assert text in output
 
 
 def test_json(run):
