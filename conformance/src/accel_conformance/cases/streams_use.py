@@ -141,8 +141,10 @@ def test_priority_honoured(
     assert greatest < least, "claims priorities, but the range has only one"
     src = random_tensor(8 * MIB)
     buffers = [torch.empty_like(src) for _ in range(8)]
-    won = 0
-    for attempt in range(5):
+    # All of five, else most of twenty: a busy machine may decide some. Without priorities both are
+    # among the first four in a fifth of all attempts, or in every other if creation decides.
+    won, attempt = 0, 0
+    while won < 13 and attempt < 20 and (won, attempt) != (5, 5):
         order: list[int] = []
         # Created in turn last and first, so that the order of creation explains nothing.
         urgent = {6, 7} if attempt % 2 else {0, 1}
@@ -164,8 +166,11 @@ def test_priority_honoured(
             time.sleep(0.001)
         backend.streams.synchronize()  # all is done, but a polled list orders nothing
         won += {order.index(i) < 4 for i in urgent} == {True}
-    report_property("attempts_won", f"{won} of 5")
-    assert won >= 4, f"streams of the highest priority came first in only {won} of 5 attempts"
+        attempt += 1
+    report_property("attempts_won", f"{won} of {attempt}")
+    assert attempt < 20 or won >= 13, (
+        f"streams of the highest priority came first in only {won} of {attempt} attempts"
+    )
 
 
 def _appender(order: list[int], value: int) -> Callable[[], None]:
