@@ -46,7 +46,8 @@ _CHUNK_TOKENS = 2048
 _SHORT_CHUNK = 1024
 _LANE_SHORT, _LANE_LONG = 1024, 4096
 _MASK = 0xFFFFFFFF
-_DAMAGED = "fetch or encode it again: it was changed after it was encoded"
+#: The cure of data that is not what was encoded.
+DAMAGED = "fetch or encode it again: it was changed after it was encoded"
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ class Header:
                 "decode with the release that encoded it",
             )
         if header_check != check_of(words_of(packed[:-4]), SEED_HEADER):
-            refuse("a sound header", "a damaged one", _DAMAGED)
+            refuse("a sound header", "a damaged one", DAMAGED)
         if (
             (scale_bits, lanes) != (SCALE_BITS, LANES)
             or not 1 <= bins <= MOST_BINS
@@ -210,7 +211,7 @@ class Header:
         if not sound:
             refuse("chunks of tokens and groups of channels", "more than there are, or none")
         if split.streams > (size - HEADER.size) // ENTRY.size:
-            refuse("a directory of all streams", "too few bytes for one", _DAMAGED)
+            refuse("a directory of all streams", "too few bytes for one", DAMAGED)
         return cls(split, bins, model_check, total_bytes, directory_check)
 
     @property
@@ -238,7 +239,7 @@ class Container:
         split, payload = header.split, header.payload
         directory = head[HEADER.size : payload]
         if header.directory_check != check_of(words_of(directory), SEED_DIRECTORY):
-            raise CodecError(argument, "a sound directory", "a damaged one", _DAMAGED)
+            raise CodecError(argument, "a sound directory", "a damaged one", DAMAGED)
         if (size - payload) % 4 or (not split.streams and size != payload):
             raise CodecError(argument, "streams in units of 4 bytes", f"{size - payload} bytes")
         entries = list(ENTRY.iter_unpack(directory))

@@ -7,9 +7,9 @@ runs as a callback in the stream's order. The bytes are those of docs/kv-codec.m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError, CodecError, DeviceError, ShapeError
+from ..errors import DeviceError
 from ..kv.codec_arguments import (
     check_apart,
     check_bins,
@@ -18,7 +18,15 @@ from ..kv.codec_arguments import (
     check_model,
     check_symbols,
 )
-from ..kv.codec_format import HEADER, SCALE, Split
+from ..kv.codec_format import HEADER, Split
+from ..kv.codec_values import (
+    check_encoded_model,
+    check_encoded_shape,
+    check_frequencies_of,
+    check_model_values,
+    check_symbol_values,
+    refuse_stream,
+)
 from ..providers.kv_coding import KVCoding
 from .codec_checks import (
     build_container,
@@ -164,7 +172,7 @@ def _through_host(
 def _model_of(symbols: torch.Tensor, bins: int, exact: bool) -> torch.Tensor:
     import torch
 
-    _check_bins_of(symbols, bins)
+    check_symbol_values(symbols, bins)
     layers, tokens, channels = symbols.shape
     counts = torch.zeros(layers, channels, bins, dtype=torch.int64)
     for layer in range(layers):  # a layer at a time: the index takes eight times the symbols
@@ -177,10 +185,10 @@ def _model_of(symbols: torch.Tensor, bins: int, exact: bool) -> torch.Tensor:
 def _encoded(symbols: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
     """The container of host symbols."""
     layers, tokens, channels = symbols.shape
-    _check_model_values(model)
+    check_model_values(model)
     bins = model.shape[2] - 1
-    _check_bins_of(symbols, bins)
-    _check_frequencies_of(symbols, model)
+    check_symbol_values(symbols, bins)
+    check_frequencies_of(symbols, model)
     split = Split.choose(layers, tokens, channels)
     wide, symbols = model.long().contiguous(), symbols.contiguous()
     made: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -197,23 +205,14 @@ def _decoded(data: torch.Tensor, model: torch.Tensor, shape: Sequence[int]) -> t
 
     container = parse_container(data)
     split = container.header.split
-    held = [split.layers, split.tokens, split.channels]
-    if held != list(shape):
-        raise ShapeError("out", f"{held} as data holds", list(shape))
-    _check_model_values(model)
-    bins = model.shape[2] - 1
-    if (container.header.bins, container.header.model_check) != (bins, model_check(model)):
-        raise CodecError(
-            "model",
-            "the model that data was encoded with",
-            "another",
-            "keep a model with what was encoded with it",
-        )
+    check_encoded_shape(container.header, shape)
+    check_model_values(model)
+    check_encoded_model(container.header, model.shape[2] - 1, model_check(model))
     units = units_of(data) if len(data) > HEADER.size else torch.zeros(0, dtype=torch.int64)
     ranges = [(begin // 4, end // 4) for begin, end in container.ranges]
     for i, check in enumerate(checks_of_streams(units, ranges)):
         if check != container.checks[i]:
-            _refuse(i, "a wrong check")
+            refuse_stream(i, "a wrong check")
     values = torch.zeros(*shape, dtype=torch.uint8)
     wide = model.long().contiguous()
     wrong: list[tuple[int, str]] = []
@@ -221,55 +220,5 @@ def _decoded(data: torch.Tensor, model: torch.Tensor, shape: Sequence[int]) -> t
         of_stretch = [ranges[n] for n in stretch.numbers]
         wrong += decode_batch(stretch, units, of_stretch, wide, values)
     if wrong:
-        _refuse(*min(wrong))
+        refuse_stream(*min(wrong))
     return values
-
-
-def _check_model_values(model: torch.Tensor) -> None:
-    wide = model.long()
-    bad = (wide[..., 0] != 0) | (wide[..., -1] != SCALE) | (wide.diff(dim=-1) < 0).any(-1)
-    if bad.any():
-        layer, channel = bad.nonzero()[0].tolist()
-        raise CodecError(
-            "model",
-            f"cumulative frequencies that rise from 0 to {SCALE}",
-            f"others in layer {layer}, channel {channel}",
-            "make it with entropy_model",
-        )
-
-
-def _check_bins_of(symbols: torch.Tensor, bins: int) -> None:
-    outside = symbols >= bins if bins < 256 else symbols != symbols
-    if outside.any():
-        layer, token, channel = outside.nonzero()[0].tolist()
-        raise ArgumentError(
-            "symbols",
-            f"symbols below {bins}",
-            f"{int(symbols[layer, token, channel])} at [{layer}, {token}, {channel}]",
-        )
-
-
-def _check_frequencies_of(symbols: torch.Tensor, model: torch.Tensor) -> None:
-    """Every symbol is below the model's bins."""
-    if bool((model[..., 1:] != model[..., :-1]).all()):
-        return
-    for layer in range(symbols.shape[0]):
-        frequencies = model[layer].long().diff(dim=-1).transpose(0, 1)  # [bins, channels]
-        missing = frequencies.gather(0, symbols[layer].long()) == 0
-        if missing.any():
-            token, channel = missing.nonzero()[0].tolist()
-            raise ArgumentError(
-                "symbols",
-                "symbols with a frequency in their channel's model",
-                f"{int(symbols[layer, token, channel])} at [{layer}, {token}, {channel}]",
-                "make the model without exact=True, or from these symbols too",
-            )
-
-
-def _refuse(index: int, why: str) -> NoReturn:
-    raise CodecError(
-        "data",
-        "sound streams",
-        f"{why} in stream {index}",
-        "fetch or encode it again: it was changed after it was encoded",
-    )

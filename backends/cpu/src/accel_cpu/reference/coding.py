@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from accel.errors import ArgumentError, CodecError, ShapeError
 from accel.kv.codec_arguments import (
     check_apart,
     check_bins,
@@ -28,6 +27,14 @@ from accel.kv.codec_format import (
     StreamPlace,
     check_of,
     words_of,
+)
+from accel.kv.codec_values import (
+    check_encoded_model,
+    check_encoded_shape,
+    check_frequencies_of,
+    check_model_values,
+    check_symbol_values,
+    refuse_stream,
 )
 from accel.providers.kv_coding import KVCoding
 
@@ -62,7 +69,7 @@ class ReferenceKVCoding(KVCoding):
         check_stream(stream)
         bins = check_bins(bins)
         symbols = check_symbols(symbols, _HOST)
-        _check_bins_of(symbols, bins)
+        check_symbol_values(symbols, bins)
         layers, tokens, channels = symbols.shape
         model = torch.empty(layers, channels, bins + 1, dtype=torch.int16)
         for layer in range(layers):
@@ -90,8 +97,8 @@ class ReferenceKVCoding(KVCoding):
             given = {"symbols": symbols, "model": model}
             out = check_encode_out(out, symbols.shape, _HOST, given)
         rows = _rows(model)
-        _check_bins_of(symbols, model.shape[2] - 1)
-        _check_frequencies_of(symbols, model)
+        check_symbol_values(symbols, model.shape[2] - 1)
+        check_frequencies_of(symbols, model)
         values = symbols.tolist()
         split = Split.choose(layers, tokens, channels)
         streams = [
@@ -123,29 +130,18 @@ class ReferenceKVCoding(KVCoding):
         packed = data.numpy().tobytes()
         container = Container.parse(packed, len(packed))
         split = container.header.split
-        if (split.layers, split.tokens, split.channels) != (layers, tokens, channels):
-            held = [split.layers, split.tokens, split.channels]
-            raise ShapeError("out", f"{held} as data holds", list(target.shape))
+        check_encoded_shape(container.header, target.shape)
         rows = _rows(model)
-        if (container.header.bins, container.header.model_check) != (
-            model.shape[2] - 1,
-            _model_check(model),
-        ):
-            raise CodecError(
-                "model",
-                "the model that data was encoded with",
-                "another",
-                "keep a model with what was encoded with it",
-            )
+        check_encoded_model(container.header, model.shape[2] - 1, _model_check(model))
         values = torch.zeros(layers, tokens, channels, dtype=torch.uint8).tolist()
         for i, (begin, end) in enumerate(container.ranges):
             stream_bytes = packed[begin:end]
             if check_of(words_of(stream_bytes), SEED_STREAM + i) != container.checks[i]:
-                _refuse(i, "a wrong check")
+                refuse_stream(i, "a wrong check")
         for i, (begin, end) in enumerate(container.ranges):
             why = decode_stream(packed[begin:end], values, rows, channels, split.place(i))
             if why:
-                _refuse(i, why)
+                refuse_stream(i, why)
         if target.numel():
             target.copy_(torch.tensor(values, dtype=torch.uint8))
 
@@ -228,52 +224,10 @@ def _steps(place: StreamPlace, channels: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _rows(model: torch.Tensor) -> Rows:
+    check_model_values(model)
     rows: Rows = model.tolist()
-    for layer, of_layer in enumerate(rows):
-        for channel, row in enumerate(of_layer):
-            if row[0] != 0 or row[-1] != SCALE or row != sorted(row):
-                raise CodecError(
-                    "model",
-                    f"cumulative frequencies that rise from 0 to {SCALE}",
-                    f"others in layer {layer}, channel {channel}",
-                    "make it with entropy_model",
-                )
     return rows
 
 
 def _model_check(model: torch.Tensor) -> int:
     return check_of(model.flatten().tolist(), SEED_MODEL)
-
-
-def _check_bins_of(symbols: torch.Tensor, bins: int) -> None:
-    outside = (symbols.long() >= bins).nonzero()
-    if len(outside):
-        layer, token, channel = outside[0].tolist()
-        raise ArgumentError(
-            "symbols",
-            f"symbols below {bins}",
-            f"{int(symbols[layer, token, channel])} at [{layer}, {token}, {channel}]",
-        )
-
-
-def _check_frequencies_of(symbols: torch.Tensor, model: torch.Tensor) -> None:
-    """Every symbol is below the model's bins."""
-    frequencies = model.long().diff(dim=-1).transpose(1, 2)  # [layers, bins, channels]
-    missing = (frequencies.gather(1, symbols.long()) == 0).nonzero()
-    if len(missing):
-        layer, token, channel = missing[0].tolist()
-        raise ArgumentError(
-            "symbols",
-            "symbols with a frequency in their channel's model",
-            f"{int(symbols[layer, token, channel])} at [{layer}, {token}, {channel}]",
-            "make the model without exact=True, or from these symbols too",
-        )
-
-
-def _refuse(index: int, why: str) -> None:
-    raise CodecError(
-        "data",
-        "sound streams",
-        f"{why} in stream {index}",
-        "fetch or encode it again: it was changed after it was encoded",
-    )
