@@ -1,7 +1,7 @@
 # make conformance   set everything up in .venv and check the CPU backend
 # make test          set up and run every check: lint, types, unit tests, conformance
 # make docs          rewrite docs/contract.md from the code
-# make conformance-ascend [SEEDS=20]
+# make conformance-ascend [SEEDS=20 | FORM=]
 #                    check the Ascend backend with the real torch-npu on the CANN simulator
 #
 # PYTHON=python3.12 picks the interpreter; an interpreter that has torch >= 2.6 lends it to .venv.
@@ -14,9 +14,10 @@ BIN := $(VENV)/bin
 ASCEND_VENV := .venv-ascend
 ASCEND := $(ASCEND_VENV)/bin/python
 ASCEND_DONE := $(ASCEND_VENV)/.done
-# One seed is CI's, with fewer rounds of what is repeated; more of them are run in full.
+# One seed is CI's: nothing twice that is alike, fewer rounds of what is repeated. FORM= runs it in
+# full, as more seeds are.
 SEEDS ?= 1
-QUICK ?= $(if $(filter 1,$(SEEDS)),--quick)
+FORM ?= $(if $(filter 1,$(SEEDS)),--short --quick)
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 LOCAL := $(PIP) --no-build-isolation --no-deps -e
@@ -47,7 +48,7 @@ conformance: setup
 conformance-ascend: setup-ascend
 	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pytest -q -n $(JOBS) tools/simulators/cann/tests
 	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pytest -q -n $(JOBS) -m simulated backends/ascend/tests
-	$(ASCEND) tools/dev/conformance_ascend.py --seeds $(SEEDS) --jobs $(JOBS) $(QUICK)
+	$(ASCEND) tools/dev/conformance_simulated.py ascend --seeds $(SEEDS) --jobs $(JOBS) $(FORM)
 
 test: lint types unit conformance
 

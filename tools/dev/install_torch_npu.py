@@ -11,6 +11,9 @@ import re
 import subprocess
 import sys
 
+#: The exit status where there is no torch-npu for the torch here, or no way to get one.
+NOT_TO_BE_HAD = 3
+
 
 def version(distribution: str) -> str | None:
     try:
@@ -44,7 +47,7 @@ def main() -> int:
             " one, such as 2.13.0, in .venv",
             flush=True,
         )
-        return 1
+        return NOT_TO_BE_HAD
     return subprocess.run([*pip, "pyyaml"], check=False).returncode
 
 
