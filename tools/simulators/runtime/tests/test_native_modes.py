@@ -18,8 +18,9 @@ SHOW = r"""
 int main() {
   const accel_sim::Modes& m = accel_sim::modes();
   std::printf("%llu %u %d %d %llu '%s' '%s' '%s'\n", (unsigned long long)m.seed, m.delay_us,
-              m.strict, m.devices, (unsigned long long)m.memory, m.trace.c_str(), m.version.c_str(),
-              m.chip.c_str());
+              m.strict, m.devices, (unsigned long long)m.memory, m.trace.c_str(),
+              accel_sim::choice("ACCEL_SIM_CANN", {"8.5", "8.3", "8.0"}).c_str(),
+              accel_sim::choice("ACCEL_SIM_SOC", {"910B", "310P"}).c_str());
   for (const accel_sim::Fault& f : m.faults)
     std::printf("%s %llu %d %d %llu %d\n", f.call.c_str(), (unsigned long long)f.nth, f.code,
                 f.on_stream, (unsigned long long)f.ms, f.rank);
@@ -82,7 +83,7 @@ def test_nothing_asked_for(show: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("SEED", "x"), ("DELAY_US", "-3"), ("FAULTS", "call=f,nth=0"), ("FAULTS", "nth=2")],
+    [("SEED", "x"), ("DELAY_US", "-3"), ("FAULTS", "call=f,nth=0"), ("FAULTS", "nth=2"), ("CANN", "9")],
 )
 def test_what_makes_no_sense_ends_the_program(show: Path, name: str, text: str) -> None:
     done = run(show, {f"ACCEL_SIM_{name}": text})

@@ -10,18 +10,13 @@
 #include "codes.hpp"
 #include "pose.hpp"
 
-#define ACL_EXPORT extern "C" __attribute__((visibility("default")))
+#define ACL_EXPORT ACCEL_SIM_EXPORT
 
 namespace ascendcl {
 
 using accel_sim::Failure;
 using accel_sim::guarded;
 using accel_sim::Kind;
-
-template <typename T>
-T& required(T* pointer, const char* name) {
-  if (!pointer) throw Failure(kInvalidParameter, std::string(name) + " is a null pointer");
-  return *pointer;
-}
+using accel_sim::required;
 
 }  // namespace ascendcl

@@ -8,6 +8,7 @@ int code_of(accel_sim::Kind kind) {
   using accel_sim::Kind;
   switch (kind) {
     case Kind::invalid_argument: return kRuntimeInvalidParameter;
+    case Kind::null_pointer: return kInvalidParameter;
     case Kind::invalid_handle: return kInvalidHandle;
     case Kind::invalid_device: return kInvalidDevice;
     case Kind::no_context: return kNoContext;

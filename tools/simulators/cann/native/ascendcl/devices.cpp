@@ -19,12 +19,7 @@ constexpr int kResetWaitMs = 20000;
 
 void reset(int index, bool force) {
   accel_sim::Device& device = accel_sim::device_at(index);
-  for (const auto& stream : device.streams()) {
-    if (!stream->drain(force ? 0 : kResetWaitMs)) stream->abort();
-    stream->take_error();
-  }
-  if (force) accel_sim::free_all(device);
-  device.set_active(false);
+  accel_sim::reset_device(device, force ? 0 : kResetWaitMs, force);
   if (accel_sim::has_current_device() && accel_sim::current_device_index() == index) {
     forget_current_context();
   }

@@ -56,12 +56,6 @@ extern "C" const char* accel_simulator() {
   return text->c_str();
 }
 
-ACL_EXPORT std::uint64_t accel_simulator_calls(const char* name) {
-  return accel_sim::call_count(name);
-}
-
-ACL_EXPORT void accel_simulator_write_trace() { accel_sim::write_trace(); }
-
 ACL_EXPORT int aclInit(const char* config) {
   return guarded("aclInit", [&] {
     std::lock_guard<std::mutex> lock(init_mutex);

@@ -1,8 +1,5 @@
 #include "pose.hpp"
 
-#include <cstdio>
-#include <cstdlib>
-
 #include "accel_sim/failure.hpp"
 #include "accel_sim/modes.hpp"
 
@@ -11,8 +8,8 @@ namespace {
 
 Pose posed() {
   Pose pose;
-  const std::string version = accel_sim::modes().version;
-  if (version.empty() || version == "8.5") {
+  const std::string version = accel_sim::choice("ACCEL_SIM_CANN", {"8.5", "8.3", "8.0"});
+  if (version == "8.5") {
     pose.version = 805;
     pose.release = "8.5.0";
     pose.driver = "25.5.0";
@@ -20,29 +17,21 @@ Pose posed() {
     pose.version = 803;
     pose.release = "8.3.RC1";
     pose.driver = "25.3.RC1";
-  } else if (version == "8.0") {
+  } else {
     pose.version = 800;
     pose.release = "8.0.0";
     pose.driver = "24.1.0";
-  } else {
-    std::fprintf(stderr, "CANN simulator: ACCEL_SIM_CANN is 8.0, 8.3 or 8.5, not '%s'\n",
-                 version.c_str());
-    std::exit(2);
   }
-  const std::string chip = accel_sim::modes().chip;
-  if (chip.empty() || chip == "910B") {
+  if (accel_sim::choice("ACCEL_SIM_SOC", {"910B", "310P"}) == "910B") {
     pose.soc = "Ascend910B1";
     pose.ai_cores = 24;
     pose.vector_cores = 48;
     pose.l2_bytes = 192ll << 20;
-  } else if (chip == "310P") {
+  } else {
     pose.soc = "Ascend310P3";
     pose.ai_cores = 8;
     pose.vector_cores = 7;
     pose.l2_bytes = 16ll << 20;
-  } else {
-    std::fprintf(stderr, "CANN simulator: ACCEL_SIM_SOC is 910B or 310P, not '%s'\n", chip.c_str());
-    std::exit(2);
   }
   return pose;
 }

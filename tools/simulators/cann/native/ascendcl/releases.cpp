@@ -1,15 +1,7 @@
 // Functions that came with a later release than the posed one must not be found by a lookup:
 // callers choose what to use by what is there. Their entries in this library's symbol table are
 // blanked when it is loaded, before anything can look them up.
-#include <dlfcn.h>
-#include <link.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-
+#include "accel_sim/release.hpp"
 #include "pose.hpp"
 
 namespace ascendcl {
@@ -45,39 +37,11 @@ constexpr Since kLater[] = {
     {805, "aclsysGetVersionStr"},
 };
 
-[[noreturn]] void fail(const char* name) {
-  std::fprintf(stderr, "CANN simulator: %s could not be hidden from lookups\n", name);
-  std::exit(2);
-}
-
-// A symbol without a value is none to the loader.
-void hide(void* self, const char* name) {
-  void* address = dlsym(self, name);
-  Dl_info info;
-  ElfW(Sym)* symbol = nullptr;
-  if (!address ||
-      !dladdr1(address, &info, reinterpret_cast<void**>(&symbol), RTLD_DL_SYMENT) || !symbol) {
-    fail(name);
-  }
-  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(symbol) / page * page;
-  const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(symbol) + sizeof *symbol;
-  void* const begin = reinterpret_cast<void*>(first);
-  if (mprotect(begin, end - first, PROT_READ | PROT_WRITE) != 0) fail(name);
-  symbol->st_value = 0;
-  symbol->st_shndx = SHN_UNDEF;
-  mprotect(begin, end - first, PROT_READ);
-}
-
 __attribute__((constructor)) void hide_later_functions() {
-  Dl_info here;
-  if (!dladdr(reinterpret_cast<void*>(&hide_later_functions), &here)) fail("libascendcl");
-  void* self = dlopen(here.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-  if (!self) fail(here.dli_fname);
   for (const Since& later : kLater) {
-    if (pose().version < later.version) hide(self, later.name);
+    if (pose().version >= later.version) continue;
+    accel_sim::hide_functions(reinterpret_cast<void*>(&hide_later_functions), {later.name});
   }
-  dlclose(self);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ void check_buffers(Operation operation, HcclDataType type, const HcclReduceOp* r
   element_size(type);
   if (reduction != nullptr) reduction_name(*reduction);
   if (!accel_sim::modes().strict) return;
-  const bool is_310p = accel_sim::modes().chip.find("310P") != std::string::npos;
+  const bool is_310p = accel_sim::choice("ACCEL_SIM_SOC", {"910B", "310P"}) == "310P";
   check_supported(operation, type, reduction, is_310p);
   for (const NamedBuffer& buffer : buffers) {
     if (buffer.address == nullptr) continue;

@@ -67,9 +67,9 @@ Configuration read_configuration(const HcclCommConfig* config) {
 // Which release learned which member is not documented; these are the members of the headers that
 // releases of torch_npu for those versions shipped.
 std::uint32_t configuration_capability() {
-  const std::string& version = accel_sim::modes().version;
-  if (version.rfind("8.0", 0) == 0) return 5;  // up to the initialisation by environment
-  if (version.rfind("8.3", 0) == 0) return 9;  // up to the execution timeout
+  const std::string version = accel_sim::choice("ACCEL_SIM_CANN", {"8.5", "8.3", "8.0"});
+  if (version == "8.0") return 5;  // up to the initialisation by environment
+  if (version == "8.3") return 9;  // up to the execution timeout
   return 12;
 }
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from accel_sim import Choice, Simulator, SimulatorError
+from accel_sim.shared_objects import exported
 
-from . import __path__, __version__, library_folder
-from .shared_objects import exported
+from . import __path__, __version__
 
 __all__ = ["SIMULATOR", "CannSimulator"]
 
@@ -34,11 +34,8 @@ _PERMISSIVE = (
 class CannSimulator(Simulator):
     """CANN on threads of the CPU."""
 
-    def folder(self) -> Path:
-        try:
-            return library_folder()
-        except FileNotFoundError as error:
-            raise SimulatorError(str(error)) from None
+    def packages(self) -> Sequence[str]:
+        return __path__
 
     def ascendc_folder(self) -> Path:
         """Headers that stand for AscendC's, for kernels to be compiled for the host."""

@@ -15,7 +15,7 @@ import pytest
 from accel_sim import SimulatorError, child_environment, installed, simulator
 from accel_sim.environment import is_simulated
 from accel_sim.modes import Modes
-from accel_sim_cann.shared_objects import exported, undefined
+from accel_sim.shared_objects import exported, undefined
 from accel_sim_cann.simulator import SIMULATOR, operator_bindings
 
 #: torch_npu needs each of these, or the program's loader fails.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_sim_cann.shared_objects import exported, undefined
+from accel_sim.shared_objects import exported, undefined
 from accel_sim_cann.simulator import operator_bindings
 
 SOURCE = """

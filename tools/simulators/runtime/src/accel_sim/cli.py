@@ -151,8 +151,8 @@ def _run_command(found: Simulator) -> click.Command:
     for choice in found.choices:
         parameters.append(
             click.Option(
-                [f"--{choice.name}", f"choice_{choice.name}"],
-                type=click.Choice(choice.values, case_sensitive=False),
+                [f"--{choice.name.replace('_', '-')}", f"choice_{choice.name}"],
+                type=click.Choice(choice.values, case_sensitive=False) if choice.values else str,
                 default=choice.default,
                 envvar=choice.variable,
                 show_default=True,
@@ -258,7 +258,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
             for name, one in value.items():
                 text = one
                 if isinstance(one, dict) and "may" in one:
-                    text = f"{one['default']} (may be {', '.join(one['may'])})"
+                    others = f" (may be {', '.join(one['may'])})" if one["may"] else ""
+                    text = f"{one['default']}{others}"
                 click.echo(f"  {name}: {text}")
         else:
             click.echo(f"{label}: {value}")

@@ -59,6 +59,11 @@ def child_environment(
     own = str(simulator.folder())
     path = [own, *(part for part in others if part != own)]
     environment["LD_LIBRARY_PATH"] = os.pathsep.join(path)
+    if packages := [str(folder) for folder in simulator.python_path()]:
+        others = [part for part in found.get("PYTHONPATH", "").split(os.pathsep) if part]
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [*packages, *(part for part in others if part not in packages)]
+        )
     return environment
 
 
@@ -102,8 +107,5 @@ def _chosen(simulator: Simulator, given: Mapping[str, str]) -> dict[str, str]:
             raise ModeError(f"{simulator.title} has no option {name!r}; it has: {may}")
     variables = {}
     for name, choice in known.items():
-        value = given.get(name, choice.default)
-        if value not in choice.values:
-            raise ModeError(f"{name}: expected {', '.join(choice.values)}, given {value!r}")
-        variables[choice.variable] = value
+        variables[choice.variable] = choice.checked(given.get(name, choice.default))
     return variables

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from .errors import ModeError, SimulatorError
 
 __all__ = ["GROUP", "Choice", "Simulator"]
 
@@ -19,20 +22,34 @@ class Choice:
 
     Attributes:
         name: ``cann`` makes the option ``--cann`` and the variable ``ACCEL_SIM_CANN``.
-        values: what may be given.
+        values: what may be given; empty if `pattern` says it.
         default: what is taken otherwise.
         help: one line.
+        pattern: a regular expression that the whole value has to match.
     """
 
     name: str
     values: tuple[str, ...]
     default: str
     help: str
+    pattern: str = ""
 
     @property
     def variable(self) -> str:
         """The variable by which the libraries learn it."""
         return f"ACCEL_SIM_{self.name.upper()}"
+
+    def checked(self, value: str) -> str:
+        """The value.
+
+        Raises:
+            ModeError: it may not be given.
+        """
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            raise ModeError(f"{self.name}: expected {self.help}, given {value!r}")
+        if self.values and value not in self.values:
+            raise ModeError(f"{self.name}: expected {', '.join(self.values)}, given {value!r}")
+        return value
 
 
 @dataclass(frozen=True)
@@ -57,17 +74,33 @@ class Simulator:
     choices: Sequence[Choice] = ()
     permissive: Sequence[str] = field(default=(), repr=False)
 
+    def packages(self) -> Sequence[str]:
+        """The folders of its package: its ``__path__``."""
+        raise NotImplementedError
+
     def folder(self) -> Path:
-        """Where its libraries are.
+        """Where its libraries are, as installed (also by an editable install).
 
         Raises:
-            SimulatorError: they were not built.
+            SimulatorError: they were not built; the text names the folders looked in.
         """
-        raise NotImplementedError
+        folders = [Path(path) / "lib" for path in self.packages()]
+        for folder in folders:
+            if (folder / self.anchor).exists():
+                return folder
+        looked = ", ".join(str(folder) for folder in folders)
+        raise SimulatorError(
+            f"accel-sim-{self.name} has no libraries in {looked}: "
+            "install it with `pip install`, which builds them"
+        )
 
     def variables(self) -> Mapping[str, str]:
         """Variables that programs need besides the library path and the modes."""
         return {}
+
+    def python_path(self) -> Sequence[Path]:
+        """Folders of Python packages that only programs under the simulator are to find."""
+        return ()
 
     def searched_first(self) -> Sequence[Path]:
         """Folders that the vendor's Python stack searches before ``LD_LIBRARY_PATH``."""

@@ -118,14 +118,17 @@ void start(const char* name, std::uint64_t bytes, bool pageable, Stream& stream,
   if (pageable && stream.capture()) {
     throw Failure(Kind::capture, "a copy of pageable memory cannot be captured");
   }
+  Task task{name, nullptr, bytes};
   if (const Fault* planned = fault("copy_stalls")) {
     const std::uint64_t ms = planned->ms;
+    task.waits = true;
     body = [ms, body = std::move(body)] {
       stall(ms);
       body();
     };
   }
-  submit(stream, {name, std::move(body), bytes});
+  task.run = std::move(body);
+  submit(stream, std::move(task));
   if (pageable) stream.drain();
 }
 

@@ -12,6 +12,7 @@
 #include "accel_sim/modes.hpp"
 #include "accel_sim/streams.hpp"
 #include "accel_sim/vendor.hpp"
+#include "execution_slots.hpp"
 #include "stream_handles.hpp"
 
 namespace accel_sim {
@@ -53,17 +54,30 @@ std::vector<std::unique_ptr<Device>>& devices() {
 std::atomic<int> default_device{-1};
 thread_local int thread_device = -1;
 
+int implied_device() {
+  const int chosen = default_device.load();
+  return chosen >= 0 ? chosen : vendor().default_device;
+}
+
 std::atomic<bool> used{false};
 std::atomic<bool> child_of_user{false};
 
 }  // namespace
 
-Device::Device(int index, int physical) : index_(index), physical_(physical) {}
+Device::Device(int index, int physical)
+    : index_(index),
+      physical_(physical),
+      slots_(vendor().execution_slots > 0
+                 ? std::make_unique<ExecutionSlots>(vendor().execution_slots)
+                 : nullptr) {}
+
+Device::~Device() = default;
 
 Stream& Device::default_stream() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (!default_stream_) {
-    default_stream_ = std::make_shared<Stream>(*this, next_stream_id(), 0, 0);
+    default_stream_ = std::make_shared<Stream>(*this, next_stream_id(),
+                                               vendor().default_priority, 0);
     remember_stream(default_stream_);
   }
   return *default_stream_;
@@ -133,7 +147,7 @@ Device& device_at(int index) {
 
 int current_device_index() {
   if (thread_device >= 0) return thread_device;
-  const int implied = default_device.load();
+  const int implied = implied_device();
   if (implied >= 0) {
     set_current_device(implied);
     return implied;
@@ -143,7 +157,7 @@ int current_device_index() {
 
 Device& current_device() { return device_at(current_device_index()); }
 
-bool has_current_device() { return thread_device >= 0 || default_device.load() >= 0; }
+bool has_current_device() { return thread_device >= 0 || implied_device() >= 0; }
 
 void set_current_device(int index) {
   Device& device = device_at(index);
@@ -171,6 +185,15 @@ void synchronize_device(Device& device, int timeout_ms) {
     if (error && !first) first = error;
   }
   if (first) throw Failure(first.code, first.text);
+}
+
+void reset_device(Device& device, int wait_ms, bool free_memory) {
+  for (const std::shared_ptr<Stream>& stream : device.streams()) {
+    if (!stream->drain(wait_ms)) stream->abort();
+    stream->take_error();
+  }
+  if (free_memory) free_all(device);
+  device.set_active(false);
 }
 
 void mark_used() {

@@ -54,8 +54,6 @@ Modes from_environment() {
   result.trace = variable("ACCEL_SIM_TRACE");
   result.devices = static_cast<int>(number_variable("ACCEL_SIM_DEVICES", 2));
   result.memory = number_variable("ACCEL_SIM_MEMORY", result.memory);
-  result.version = variable("ACCEL_SIM_CANN");
-  result.chip = variable("ACCEL_SIM_SOC");
   return result;
 }
 
@@ -110,6 +108,17 @@ const Modes& modes() {
     }
   }();
   return *parsed;
+}
+
+std::string choice(const char* name, const std::vector<std::string>& values) {
+  const std::string given = variable(name);
+  if (given.empty()) return values.front();
+  if (std::find(values.begin(), values.end(), given) != values.end()) return given;
+  std::string all;
+  for (const std::string& value : values) all += (all.empty() ? "" : ", ") + value;
+  std::fprintf(stderr, "accel simulator: %s is one of %s, not '%s'\n", name, all.c_str(),
+               given.c_str());
+  std::exit(2);
 }
 
 const Fault* fault(const char* name) {

@@ -11,6 +11,7 @@
 #include "accel_sim/modes.hpp"
 #include "accel_sim/trace.hpp"
 #include "delays.hpp"
+#include "execution_slots.hpp"
 #include "planned_failure.hpp"
 
 namespace accel_sim {
@@ -76,6 +77,7 @@ void Stream::run_one(Task& task, std::uint64_t number) {
       std::this_thread::sleep_for(std::chrono::microseconds(wait));
     }
   }
+  const SlotHold slot(task.control || task.waits ? nullptr : device_.slots(), priority_);
   const bool traced = tracing() && !task.name.empty();
   const std::uint64_t begin = traced ? now_ns() : 0;
   try {
@@ -198,6 +200,7 @@ void synchronize_stream(Stream& stream, int timeout_ms) {
 void launch_host(Stream& stream, const std::string& name, std::function<void()> function) {
   Task task;
   task.name = name;
+  task.waits = true;
   task.run = [function = std::move(function)] {
     in_host_function = true;
     try {

@@ -2,9 +2,12 @@
 // child, and turns an exception into the vendor's code.
 #pragma once
 
+#include <string>
 #include <utility>
 
 #include "accel_sim/failure.hpp"
+
+#define ACCEL_SIM_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace accel_sim __attribute__((visibility("default"))) {
 
@@ -22,6 +25,12 @@ int guarded(const char* name, Body&& body) {
   } catch (...) {
     return failed_call(name);
   }
+}
+
+template <typename T>
+T& required(T* pointer, const char* name) {
+  if (!pointer) throw Failure(Kind::null_pointer, std::string(name) + " is a null pointer");
+  return *pointer;
 }
 
 }  // namespace accel_sim

@@ -11,13 +11,17 @@
 
 namespace accel_sim __attribute__((visibility("default"))) {
 
+class ExecutionSlots;
 class Stream;
 
 class Device {
  public:
   Device(int index, int physical);
+  ~Device();
   int index() const { return index_; }        // as this process counts: 0 is the first visible one
   int physical() const { return physical_; }  // as the machine counts
+
+  ExecutionSlots* slots() const { return slots_.get(); }  // nullptr: any number of operations run
 
   Stream& default_stream();
   std::vector<std::shared_ptr<Stream>> streams() const;  // the live ones, the default one first
@@ -32,6 +36,7 @@ class Device {
  private:
   const int index_;
   const int physical_;
+  const std::unique_ptr<ExecutionSlots> slots_;
   mutable std::mutex mutex_;
   std::shared_ptr<Stream> default_stream_;
   std::vector<std::shared_ptr<Stream>> streams_;
@@ -52,6 +57,10 @@ void set_default_device(int index);  // -1: none
 
 // Waits for every stream of the device. Throws the first error; the device's lock is not held.
 void synchronize_device(Device& device, int timeout_ms = -1);
+
+// Ends what runs on the device (what has not ended after wait_ms is dropped) and forgets its errors;
+// with free_memory its memory goes back too.
+void reset_device(Device& device, int wait_ms, bool free_memory);
 
 // True in a child process whose parent had used the simulator: it has no stream threads.
 bool forked_after_use();

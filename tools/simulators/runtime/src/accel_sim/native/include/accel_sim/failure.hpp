@@ -8,6 +8,7 @@ namespace accel_sim __attribute__((visibility("default"))) {
 
 enum class Kind {
   invalid_argument,    // a value that no call could accept
+  null_pointer,        // an argument without an address
   invalid_handle,      // a stream, event or other handle that is not alive
   invalid_device,      // a device number that is not there
   no_context,          // the thread has chosen no device and none is implied

@@ -27,11 +27,13 @@ struct Modes {
   std::string trace;                 // ACCEL_SIM_TRACE: prefix of the trace's path; empty: none
   int devices = 2;                   // ACCEL_SIM_DEVICES
   std::uint64_t memory = 8ull << 30; // ACCEL_SIM_MEMORY: bytes of one device
-  std::string version = "";          // ACCEL_SIM_CANN (or the vendor's own variable)
-  std::string chip = "";             // ACCEL_SIM_SOC
 };
 
 const Modes& modes();
+
+// What the simulator poses as: the variable's value, the first of `values` when it is not set. Ends
+// the process when it is none of them.
+std::string choice(const char* variable, const std::vector<std::string>& values);
 
 // Parses a plan of faults; throws std::invalid_argument that names the part it does not understand.
 std::vector<Fault> parse_faults(const std::string& plan);

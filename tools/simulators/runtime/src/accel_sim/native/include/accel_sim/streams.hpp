@@ -21,6 +21,7 @@ struct Task {
   std::function<void()> run;   // must be repeatable: a captured graph runs it again
   std::uint64_t bytes = 0;     // moved, for the trace; 0 where it means nothing
   bool control = false;        // an event's mark or wait: runs on a failed stream too, not delayed
+  bool waits = false;          // may wait for other work, as a collective does: takes no slot
 };
 
 class Stream {
