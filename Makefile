@@ -3,6 +3,8 @@
 # make docs          rewrite docs/contract.md from the code
 # make conformance-ascend [SEEDS=20 | FORM=]
 #                    check the Ascend backend with the real torch-npu on the CANN simulator
+# make conformance-mlu [SEEDS=20 | FORM=]
+#                    check the MLU backend on the CNRT simulator and its torch_mlu
 #
 # PYTHON=python3.12 picks the interpreter; an interpreter that has torch >= 2.6 lends it to .venv.
 
@@ -22,7 +24,7 @@ DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 LOCAL := $(PIP) --no-build-isolation --no-deps -e
 SOURCES := core/src backends/cpu/src backends/cuda/src backends/ascend/src conformance/src tools/src \
-  tools/simulators/runtime/src tools/simulators/cann/src
+  tools/simulators/runtime/src tools/simulators/cann/src tools/simulators/cnrt/src
 
 BUILD_TOOLS := setuptools wheel scikit-build-core 'pybind11>=2.12' 'cmake>=3.20' ninja
 RUNTIME := 'pluggy>=1.3' numpy click rich jinja2 packaging
@@ -30,16 +32,19 @@ CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy
   'nvidia-cuda-nvrtc>=13,<14'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-ascend conformance conformance-ascend test lint types unit docs clean
+.PHONY: help setup setup-ascend setup-mlu conformance conformance-ascend conformance-mlu test lint types unit docs clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '1,7s/^# \{0,1\}//p' Makefile
+	@sed -n '1,9s/^# \{0,1\}//p' Makefile
 
 setup: $(DONE)/core $(DONE)/cpu $(DONE)/cuda $(DONE)/ascend \
   $(DONE)/conformance $(DONE)/tools $(DONE)/sim $(DONE)/checkers
 
 setup-ascend: setup $(ASCEND_DONE)/torch-npu $(ASCEND_DONE)/cann
+
+# The simulated torch_mlu is found by programs under the simulator only: .venv itself serves.
+setup-mlu: setup $(DONE)/cnrt
 
 conformance: setup
 	$(BIN)/accel-conformance run --backend cpu -n $(JOBS)
@@ -49,6 +54,11 @@ conformance-ascend: setup-ascend
 	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pytest -q -n $(JOBS) tools/simulators/cann/tests
 	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pytest -q -n $(JOBS) -m simulated backends/ascend/tests
 	$(ASCEND) tools/dev/conformance_simulated.py ascend --seeds $(SEEDS) --jobs $(JOBS) $(FORM)
+
+conformance-mlu: setup-mlu
+	$(BIN)/python -m pytest -q -n $(JOBS) tools/simulators/cnrt/tests
+	$(BIN)/python -m pytest -q -n $(JOBS) -m simulated backends/mlu/tests
+	$(BIN)/python tools/dev/conformance_simulated.py mlu --seeds $(SEEDS) --jobs $(JOBS) $(FORM)
 
 test: lint types unit conformance
 
@@ -67,7 +77,7 @@ docs: setup
 
 clean:
 	rm -rf $(VENV) $(ASCEND_VENV) build reports core/src/*.egg-info backends/*/build conformance/src/*.egg-info tools/src/*.egg-info \
-	  tools/simulators/cann/build tools/simulators/runtime/src/*.egg-info
+	  tools/simulators/*/build tools/simulators/runtime/src/*.egg-info
 
 # --- what `setup` does, each step once -----------------------------------------------------------
 
@@ -142,8 +152,13 @@ $(ASCEND_DONE)/torch-npu: tools/dev/install_torch_npu.py $(ASCEND_DONE)/venv $(D
 	$(ASCEND) tools/dev/install_torch_npu.py
 	touch $@
 
-CANN_NATIVE := $(shell find tools/simulators/cann/native tools/simulators/runtime/src/accel_sim/native -type f) \
-  tools/simulators/cann/CMakeLists.txt
+SIM_NATIVE := $(shell find tools/simulators/runtime/src/accel_sim/native -type f)
+CANN_NATIVE := $(shell find tools/simulators/cann/native -type f) $(SIM_NATIVE) tools/simulators/cann/CMakeLists.txt
+CNRT_NATIVE := $(shell find tools/simulators/cnrt/native -type f) $(SIM_NATIVE) tools/simulators/cnrt/CMakeLists.txt
+
+$(DONE)/cnrt: tools/simulators/cnrt/pyproject.toml $(CNRT_NATIVE) $(DONE)/sim
+	$(LOCAL) tools/simulators/cnrt
+	touch $@
 
 $(ASCEND_DONE)/cann: tools/simulators/cann/pyproject.toml $(CANN_NATIVE) $(ASCEND_DONE)/venv $(DONE)/sim
 	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(ASCEND) -m pip --disable-pip-version-check install -q \

@@ -1,4 +1,5 @@
-"""The conformance runs of a backend under its vendor's simulator; for `make conformance-ascend`.
+"""The conformance runs of a backend under its vendor's simulator; for `make conformance-ascend` and
+`make conformance-mlu`.
 
     conformance_simulated.py ascend                      # one device, two, and level 3 on four
     conformance_simulated.py ascend --short              # the same with nothing run twice: CI's
@@ -29,10 +30,19 @@ class Vendor:
     simulator: str  #: the name that accel-sim has for it
     kernels: str  #: the variable with the folder in which the backend looks for kernel binaries
     language: str  #: what those are written in
+    #: What the simulator poses as, in turn; nothing stands for what it is by itself.
+    poses: tuple[tuple[str, ...], ...] = ((),)
 
 
 VENDORS = {
     "ascend": Vendor("ascend", "cann", "ACCEL_ASCEND_KERNELS", "AscendC"),
+    "mlu": Vendor(
+        "mlu",
+        "cnrt",
+        "ACCEL_MLU_KERNELS",
+        "BANG C",
+        ((), ("chip=mlu370",), ("cnrt=6.0", "not-ready=busy")),
+    ),
 }
 
 
@@ -103,7 +113,11 @@ def runs(given: argparse.Namespace) -> list[Run]:
         parts = tuple(part for part in parts if part.devices in given.devices)
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     vendor = VENDORS[given.backend]
-    return [Run(vendor, seed, part, tuple(given.choice)) for seed in seeds for part in parts]
+
+    def choices(seed: int, part: Part) -> tuple[str, ...]:
+        return tuple(given.choice) or vendor.poses[(seed + part.devices) % len(vendor.poses)]
+
+    return [Run(vendor, seed, part, choices(seed, part)) for seed in seeds for part in parts]
 
 
 def build_kernels(vendor: Vendor, folder: Path, environment: dict[str, str]) -> None:

@@ -65,6 +65,20 @@ def test_posed(script: Script) -> None:
     assert "cann-8.0" in run.name and "soc-310P" in run.name
 
 
+def test_poses_take_turns(script: Script) -> None:
+    """Without a choice, every release and chip has its turn, with and without the kernels."""
+    program = script("conformance_simulated")
+    every = program.runs(program.arguments(["mlu", "--seeds", "6"]))
+    alone = [run for run in every if run.part.devices == 1]
+    assert {(run.choices, run.by_kernels) for run in alone} == {
+        (choices, kernels)
+        for choices in ((), ("chip=mlu370",), ("cnrt=6.0", "not-ready=busy"))
+        for kernels in (True, False)
+    }
+    (chosen,) = program.runs(program.arguments(["mlu", "--choice", "cnrt=6.14", "--devices", "1"]))
+    assert chosen.choices == ("cnrt=6.14",)
+
+
 @pytest.mark.parametrize("words", [[], ["nothing"]])
 def test_an_unknown_backend_is_refused(script: Script, words: list[str]) -> None:
     with pytest.raises(SystemExit):

@@ -83,7 +83,13 @@ def test_nothing_asked_for(show: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("SEED", "x"), ("DELAY_US", "-3"), ("FAULTS", "call=f,nth=0"), ("FAULTS", "nth=2"), ("CANN", "9")],
+    [
+        ("SEED", "x"),
+        ("DELAY_US", "-3"),
+        ("FAULTS", "call=f,nth=0"),
+        ("FAULTS", "nth=2"),
+        ("CANN", "9"),
+    ],
 )
 def test_what_makes_no_sense_ends_the_program(show: Path, name: str, text: str) -> None:
     done = run(show, {f"ACCEL_SIM_{name}": text})

@@ -7,6 +7,7 @@
 #include "accel_sim/simulator.hpp"
 #include "accel_sim/streams.hpp"
 #include "api.hpp"
+#include "devices.hpp"
 
 using namespace cnrt;
 
@@ -16,12 +17,11 @@ constexpr int kLeastPriority = 7;
 constexpr int kGreatestPriority = 0;
 constexpr int kResetWaitMs = 20000;  // work that waits for what never comes is dropped then
 
-// The bus number of a device is made up: one above its place in the machine.
-unsigned bus_of(int device) {
+}  // namespace
+
+unsigned cnrt::bus_of(int device) {
   return static_cast<unsigned>(accel_sim::device_at(device).physical()) + 1;
 }
-
-}  // namespace
 
 extern "C" const char* accel_simulator() {
   static const std::string* const text = new std::string(

@@ -2,6 +2,7 @@
 #include "accel_sim/memory.hpp"
 
 #include "api.hpp"
+#include "sharing.hpp"
 
 using namespace cnrt;
 
@@ -15,7 +16,9 @@ ACCEL_SIM_EXPORT cnrtRet_t cnrtMalloc(void** pointer, std::size_t bytes) {
 ACCEL_SIM_EXPORT cnrtRet_t cnrtFree(void* pointer) {
   return guarded(__func__, [&] {
     require_outside_host_function("cnrtFree");
-    if (pointer) accel_sim::free_device(pointer);
+    if (!pointer) return;
+    withdraw(pointer);
+    accel_sim::free_device(pointer);
   });
 }
 

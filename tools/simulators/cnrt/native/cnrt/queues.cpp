@@ -63,7 +63,7 @@ ACCEL_SIM_EXPORT cnrtRet_t cnrtQueueCreateWithPriority(cnrtQueue_t* queue, unsig
 ACCEL_SIM_EXPORT cnrtRet_t cnrtQueueDestroy(cnrtQueue_t queue) {
   return guarded(__func__, [&] {
     require_outside_host_function("cnrtQueueDestroy");
-    accel_sim::destroy_stream(queue, false);
+    accel_sim::retire_stream(queue);
   });
 }
 

@@ -10,7 +10,8 @@ __attribute__((constructor)) void hide_later_functions() {
   if (pose().is_614) return;
   accel_sim::hide_functions(
       reinterpret_cast<void*>(&hide_later_functions),
-      {"cnrtMemcpy2D", "cnrtMemcpy2DAsync", "cnrtMemcpyAsync_V3",
+      {"cnrtGetDeviceProperties_V3", "cnrtIpcGetNotifierHandle", "cnrtIpcOpenNotifierHandle",
+       "cnrtMemcpy2D", "cnrtMemcpy2DAsync", "cnrtMemcpyAsync_V2", "cnrtMemcpyAsync_V3",
        "cnrtPlaceNotifierWithFlags"});
 }
 

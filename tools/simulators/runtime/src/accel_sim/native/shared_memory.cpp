@@ -43,6 +43,13 @@ Key parsed(const std::string& text) {
   return key;
 }
 
+// The fields of a packed key, from the highest bits down; the nonce's low bits fill the rest.
+constexpr int kFileBits = 16;
+constexpr int kSlotBits = 12;
+constexpr int kNonceBits = 14;
+constexpr std::uint64_t kNonceMask = (1u << kNonceBits) - 1;
+static_assert(SharedPage::kSlots <= 1 << kSlotBits, "a slot fits its bits");
+
 SharedMemory& slot_of(const Key& key) {
   SharedMemory& memory = page_of(key.pid, key.page_file).memories[key.slot];
   if (memory.live.load() == 0 || memory.nonce != key.nonce) {
@@ -94,6 +101,31 @@ std::string export_memory(const void* pointer, std::size_t bytes, bool open_to_a
   memory.open_to_all = open_to_all;
   memory.allowed_count.store(0);
   return text_of({getpid(), own_page_file(), slot, memory.nonce});
+}
+
+std::uint64_t packed_key(const std::string& text) {
+  const Key key = parsed(text);
+  if (key.page_file >= 1 << kFileBits) throw Failure(Kind::ipc, "this process has too many files");
+  std::uint64_t number = static_cast<std::uint64_t>(key.pid) << kFileBits;
+  number = (number | static_cast<std::uint64_t>(key.page_file)) << kSlotBits;
+  number = (number | static_cast<std::uint64_t>(key.slot)) << kNonceBits;
+  return number | (key.nonce & kNonceMask);
+}
+
+std::string unpacked_key(std::uint64_t number) {
+  Key key;
+  const std::uint64_t nonce = number & kNonceMask;
+  number >>= kNonceBits;
+  key.slot = static_cast<int>(number & ((1u << kSlotBits) - 1));
+  number >>= kSlotBits;
+  key.page_file = static_cast<int>(number & ((1u << kFileBits) - 1));
+  key.pid = static_cast<int>(number >> kFileBits);
+  const SharedMemory& memory = page_of(key.pid, key.page_file).memories[key.slot];
+  if (memory.live.load() == 0 || (memory.nonce & kNonceMask) != nonce) {
+    throw Failure(Kind::ipc, "the handle means no memory that is shared");
+  }
+  key.nonce = memory.nonce;
+  return text_of(key);
 }
 
 void allow_import(const std::string& text, int pid) {

@@ -48,16 +48,28 @@ Stream& create_stream(Device& device, std::uint32_t priority, std::uint32_t flag
   return *stream;
 }
 
-void destroy_stream(void* handle, bool force) {
+namespace {
+
+// The stream of a handle that is none from now on.
+Stream& forgotten(void* handle) {
   if (!handle) throw Failure(Kind::invalid_handle, "the default stream is not destroyed by hand");
   Stream& stream = stream_of(handle);
   if (!forget_stream(handle)) {
     throw Failure(Kind::invalid_handle, "the stream was destroyed by another thread");
   }
+  return stream;
+}
+
+}  // namespace
+
+void destroy_stream(void* handle, bool force) {
+  Stream& stream = forgotten(handle);
   if (force) stream.abort();
   stream.close();
   stream.device().remove_stream(stream);
 }
+
+void retire_stream(void* handle) { forgotten(handle).retire(); }
 
 Stream& stream_of(void* handle) {
   if (!handle) return current_device().default_stream();

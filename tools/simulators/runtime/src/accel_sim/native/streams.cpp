@@ -56,7 +56,7 @@ void Stream::run() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     work_.wait(lock, [&] { return !queue_.empty() || closing_; });
-    if (queue_.empty()) return;
+    if (queue_.empty()) break;
     Task task = std::move(queue_.front());
     queue_.pop_front();
     const std::uint64_t number = finished_ + 1;
@@ -69,6 +69,9 @@ void Stream::run() {
     ++finished_;
     done_.notify_all();
   }
+  const bool retired = retired_;
+  lock.unlock();
+  if (retired) device_.remove_stream(*this);
 }
 
 void Stream::run_one(Task& task, std::uint64_t number) {
@@ -143,6 +146,17 @@ void Stream::close() {
   std::lock_guard<std::mutex> lock(mutex_);
   closing_ = true;
   work_.notify_all();
+}
+
+void Stream::retire() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    closing_ = true;
+    retired_ = true;
+    work_.notify_all();
+    if (started_) return;
+  }
+  device_.remove_stream(*this);
 }
 
 void Stream::stall(std::uint64_t ms) {

@@ -1,5 +1,6 @@
 /* CNRT's C ABI as the simulator's libcnrt.so exports it, for the simulator's other libraries: the
-   names and numbers of the vendor's releases 6.0 and 6.14, declared anew. Plain C. */
+   names and numbers of the vendor's releases 6.0 and 6.14, declared anew. Plain C. A library that has
+   to work on both must not link what came with 6.14: posing as 6.0, it is not there. */
 #ifndef ACCEL_SIM_CNRT_CNRT_H_
 #define ACCEL_SIM_CNRT_CNRT_H_
 
@@ -95,6 +96,81 @@ typedef struct {
   uint64_t res[8];
 } cnrtIpcNotifierHandle; /* 6.14 */
 
+/* Attributes of a device that the simulator answers; sizes in bytes unless they say otherwise. */
+enum {
+  cnrtAttrComputeCapabilityMajor = 0x01,
+  cnrtAttrComputeCapabilityMinor = 0x02,
+  cnrtAttrSparseComputingSupported = 0x03,
+  cnrtAttrFP16ComputingSupported = 0x04,
+  cnrtAttrINT4ComputingSupported = 0x05,
+  cnrtAttrINT8ComputingSupported = 0x06,
+  cnrtAttrBF16ComputingSupported = 0x07,
+  cnrtAttrTF32ComputingSupported = 0x08,
+  cnrtAttrComputeMode = 0x09,
+  cnrtAttrQueueSize = 0x101,
+  cnrtAttrNotifierSize = 0x102,
+  cnrtAttrSupportQueuePriorities = 0x103,
+  cnrtAttrMultiCtxNotifierWaitSupported = 0x109,
+  cnrtAttrIPCNotifierSupported = 0x10a,
+  cnrtAttrMaxDimX = 0x201,
+  cnrtAttrMaxDimY = 0x202,
+  cnrtAttrMaxDimZ = 0x203,
+  cnrtAttrMaxClusterCountPerUnionTask = 0x204,
+  cnrtAttrClusterCount = 0x205,
+  cnrtAttrMcorePerCluster = 0x206,
+  cnrtAttrISAVersion = 0x20a,
+  cnrtAttrMaxL2CacheSize = 0x301,
+  cnrtAttrNramSizePerMcore = 0x302,
+  cnrtAttrWramSizePerMcore = 0x303,
+  cnrtAttrSramSizePerMcore = 0x306,
+  cnrtAttrGlobalMemoryNodeCount = 0x307,
+  cnrtAttrAvailableGlobalMemorySize = 0x312, /* MiB */
+  cnrtAttrEccEnable = 0x401,
+  cnrtAttrTotalMemSize = 0x405, /* MiB */
+  cnrtAttrPciBusID = 0x406,
+  cnrtAttrPciDeviceID = 0x407,
+  cnrtAttrPciDomainID = 0x408
+};
+
+/* What 6.0's cnrtGetDeviceProperties fills. */
+typedef struct {
+  char name[256];
+} cnrtDeviceProp_60;
+
+/* What 6.14's fills, under the name cnrtGetDeviceProperties_V3. */
+typedef struct {
+  char name[256];
+  int totalMem; /* MiB */
+  int maxDim[3];
+  int ipuClockRate, memClockRate; /* kHz */
+  int totalConstMem;
+  int major, minor;
+  int ECCEnabled;
+  int pciBusID, pciDeviceID, pciDomainID;
+  int maxL2CacheSize, persistingL2CacheMaxSize;
+  int queuePrioritiesSupported;
+  int sparseComputingSupported, FP16ComputingSupported, INT4ComputingSupported,
+      INT8ComputingSupported, BF16ComputingSupported, TF32ComputingSupported;
+  int maxQueueSize, maxNotifierSize;
+  int tinyCoreSupported;
+  int codecJPEGSupported, codecH264Supported, codecH265Supported;
+  int maxClusterCountPerUnionTask;
+  int clusterCount, McorePerCluster;
+  int maxQuadrantCount, maxUnionTypePerQuadrant, maxClusterPerUnionLimitTask;
+  int ISAVersion;
+  int isMultipleTensorProcessor;
+  int NramSizePerMcore, WramSizePerMcore, LmemSizePerMcore, SramSizePerMcore;
+  int globalMemoryNodeCount;
+  int cacheSize;
+  int GmemBusWidth;
+  int computeMode;
+  int MDRMemorySize;
+  int availableGlobalMemorySize; /* MiB */
+  char uuid[16];
+  uint64_t totalGlobalMemSize;
+  int reserved[30];
+} cnrtDeviceProp_614;
+
 /* Devices */
 cnrtRet_t cnrtGetDeviceCount(unsigned int* count);
 cnrtRet_t cnrtSetDevice(int device);
@@ -102,8 +178,8 @@ cnrtRet_t cnrtGetDevice(int* device);
 cnrtRet_t cnrtSyncDevice(void);
 cnrtRet_t cnrtDeviceReset(void);
 cnrtRet_t cnrtDeviceGetAttribute(int* value, int attribute, int device);
-cnrtRet_t cnrtGetDeviceProperties(void* properties, int device);    /* the layout of 6.0 */
-cnrtRet_t cnrtGetDeviceProperties_V3(void* properties, int device); /* 6.14's header means this one */
+cnrtRet_t cnrtGetDeviceProperties(cnrtDeviceProp_60* properties, int device);
+cnrtRet_t cnrtGetDeviceProperties_V3(cnrtDeviceProp_614* properties, int device); /* 6.14 */
 cnrtRet_t cnrtDeviceGetQueuePriorityRange(int* least, int* greatest);
 cnrtRet_t cnrtDeviceGetPCIBusId(char* text, int room, int device);
 cnrtRet_t cnrtDeviceGetByPCIBusId(int* device, const char* text);
@@ -126,7 +202,7 @@ cnrtRet_t cnrtMemcpy(void* target, void* source, size_t bytes, cnrtMemTransDir_t
 cnrtRet_t cnrtMemcpyAsync(void* target, void* source, size_t bytes, cnrtQueue_t queue,
                           cnrtMemTransDir_t direction);
 cnrtRet_t cnrtMemcpyAsync_V2(void* target, void* source, size_t bytes, cnrtQueue_t queue,
-                             cnrtMemTransDir_t direction);
+                             cnrtMemTransDir_t direction); /* 6.14 */
 cnrtRet_t cnrtMemcpyAsync_V3(void* target, void* source, size_t bytes, cnrtQueue_t queue,
                              cnrtMemTransDir_t direction); /* 6.14 */
 cnrtRet_t cnrtMemcpy2D(void* target, size_t target_pitch, const void* source, size_t source_pitch,

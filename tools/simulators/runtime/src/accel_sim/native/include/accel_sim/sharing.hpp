@@ -19,6 +19,11 @@ void allow_import(const std::string& key, int pid);
 void* import_memory(const std::string& key);
 void close_memory(const std::string& key);  // of an import: unmaps it; of an export: withdraws it
 
+// The key as a number, for vendors whose handles are no larger, and back: throws ipc when what it
+// means was withdrawn.
+std::uint64_t packed_key(const std::string& key);
+std::string unpacked_key(std::uint64_t number);
+
 std::string export_event(const Event& event);
 Event& import_event(const std::string& handle);
 

@@ -43,7 +43,8 @@ class Stream {
   void set_stop_on_failure(bool stop);
   // Drops what has not begun and wakes a stalled task; those waiting see `stream_aborted`.
   void abort();
-  void close();  // drains, then ends the thread
+  void close();   // drains, then ends the thread
+  void retire();  // the thread ends when the queue is empty, and takes the stream off its device
   void stall(std::uint64_t ms);  // on its own thread: until an abort, or until ms passed (0: no limit)
 
   // While a graph is set, tasks go into it instead of the queue.
@@ -68,12 +69,15 @@ class Stream {
   std::uint64_t aborted_ = 0;  // tasks up to this number are dropped
   bool started_ = false;
   bool closing_ = false;
+  bool retired_ = false;
   bool stop_on_failure_ = false;
   Error error_;
 };
 
 Stream& create_stream(Device& device, std::uint32_t priority, std::uint32_t flags);
 void destroy_stream(void* handle, bool force);
+// The same without waiting: the stream ends by itself when its work has run.
+void retire_stream(void* handle);
 // The stream of a handle; nullptr is the current device's default stream. Throws invalid_handle.
 Stream& stream_of(void* handle);
 
