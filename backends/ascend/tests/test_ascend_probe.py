@@ -17,11 +17,11 @@ WHOLE = Machine(
     nodes=2,
     library="libascendcl.so",
     devices=2,
-    cann="8.3.RC1",
+    version="8.3.RC1",
     torch_version="2.13.0+cpu",
-    torch_npu_version="2.13.0",
+    package_version="2.13.0",
 )
-NO_CANN = replace(WHOLE, library="", library_error="no such file", devices=0, cann="")
+NO_CANN = replace(WHOLE, library="", library_error="no such file", devices=0, version="")
 
 
 def test_all_there() -> None:
@@ -49,9 +49,9 @@ def test_simulator() -> None:
         (replace(WHOLE, devices=0, device_error=507033), "CANN sees none (aclrtGetDeviceCount:"
          " 507033)", "/dev/davinci_manager"),
         (replace(WHOLE, torch_version=""), "torch is not installed", "accel-ascend[torch-npu]"),
-        (replace(WHOLE, torch_npu_version=""), "torch-npu is not installed",
+        (replace(WHOLE, package_version=""), "torch-npu is not installed",
          "pip install 'torch-npu==2.13.*'"),
-        (replace(WHOLE, torch_npu_version="2.9.0.post1"),
+        (replace(WHOLE, package_version="2.9.0.post1"),
          "torch-npu 2.9.0.post1 is not for torch 2.13.0+cpu", "torch-npu==2.13.*"),
     ],
 )  # fmt: skip
@@ -150,7 +150,7 @@ def looked(library: Path) -> Machine:
 def test_a_library(tmp_path: Path) -> None:
     machine = looked(build(tmp_path, COUNT=4, RESULT=0))
     assert (machine.devices, machine.device_error) == (4, 0)
-    assert machine.cann == "8.5.0"
+    assert machine.version == "8.5.0"
     assert machine.simulator == ""
 
 
@@ -174,7 +174,7 @@ def test_not_an_acl_library(tmp_path: Path) -> None:
 def test_probing_imports_nothing(tmp_path: Path) -> None:
     """Neither torch nor torch_npu, also where both are installed."""
     program = (
-        "import sys, accel_ascend.plugin as p; p.accel_probe();"
+        "import sys, accel_ascend.plugin as p; p.PLUGIN.accel_probe();"
         "bad = [m for m in ('torch', 'torch_npu', 'accel_ascend._native') if m in sys.modules];"
         "sys.exit(', '.join(bad) or 0)"
     )

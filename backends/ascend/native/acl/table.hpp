@@ -1,12 +1,13 @@
 // ACL: one struct of function pointers, found by name when the library is opened.
 //
-//   open_acl({"libascendcl.so"});                      // once; an error says what is missing
-//   ACCEL_ACL_CALL(record_event, event, stream);       // throws AclFault when it fails
+//   AclLibrary::open({"libascendcl.so"}, ...);         // once; an error says what is missing
+//   ACCEL_ACL_CALL(record_event, event, stream);       // throws RuntimeFault when it fails
 //   if (acl().memcpy_batch_async != nullptr) ...       // what older CANN lacks
 #pragma once
 
+#include <accel/torch_device/entry_table.hpp>
+
 #include <string>
-#include <vector>
 
 #include "types.hpp"
 
@@ -63,43 +64,17 @@ namespace accel_ascend {
 
 // Found in the same way; they return something else than a Result.
 #define ACCEL_ACL_TEXT_ENTRIES(X)                                                                \
-  X(recent_error, "aclGetRecentErrMsg")                                                          \
-  X(soc_name, "aclrtGetSocName")                                                                 \
-  X(simulator, "accel_simulator")
+  X(recent_error, (), "aclGetRecentErrMsg")                                                      \
+  X(soc_name, (), "aclrtGetSocName")                                                             \
+  X(simulator, (), "accel_simulator")
 
-enum class Entry {
-#define ACCEL_ACL_NAME(member, arguments, name) member,
-  ACCEL_ACL_REQUIRED_ENTRIES(ACCEL_ACL_NAME) ACCEL_ACL_OPTIONAL_ENTRIES(ACCEL_ACL_NAME)
-#undef ACCEL_ACL_NAME
-};
+ACCEL_ENTRY_TABLE(Acl, ACCEL_ACL_REQUIRED_ENTRIES, ACCEL_ACL_OPTIONAL_ENTRIES,
+                  ACCEL_ACL_TEXT_ENTRIES)
 
-struct Acl {
-#define ACCEL_ACL_MEMBER(member, arguments, name) Result(*member) arguments = nullptr;
-  ACCEL_ACL_REQUIRED_ENTRIES(ACCEL_ACL_MEMBER) ACCEL_ACL_OPTIONAL_ENTRIES(ACCEL_ACL_MEMBER)
-#undef ACCEL_ACL_MEMBER
-#define ACCEL_ACL_MEMBER(member, name) const char* (*member)() = nullptr;
-  ACCEL_ACL_TEXT_ENTRIES(ACCEL_ACL_MEMBER)
-#undef ACCEL_ACL_MEMBER
-
-  void* handle = nullptr;  // of dlopen, for what is looked up later
-  std::string library;     // as it was opened
-};
-
-// Opens the first library of `names` that is one; later calls do nothing.
-void open_acl(const std::vector<std::string>& names);
-bool acl_is_open() noexcept;
-
-// The names of optional entries that this CANN does not have.
-std::vector<std::string> missing_entries();
+using AclLibrary = accel::OpenedLibrary<Acl>;
+inline const Acl& acl() { return AclLibrary::table(); }
 
 // "8.3.RC1"; empty when it does not say.
 std::string cann_version();
-
-namespace detail {
-extern Acl the_acl;
-}
-inline const Acl& acl() { return detail::the_acl; }
-
-const char* entry_name(Entry entry);
 
 }  // namespace accel_ascend

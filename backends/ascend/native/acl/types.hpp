@@ -1,15 +1,17 @@
 // The types and constants of CANN's C interface that are used here, by their meaning.
 #pragma once
 
+#include <accel/torch_device/runtime.hpp>
+
 #include <cstddef>
 #include <cstdint>
 
 namespace accel_ascend {
 
 using Result = int;
-using StreamHandle = void*;
-using EventHandle = void*;
-using HostFunction = void (*)(void*);
+using accel::EventHandle;
+using accel::HostFunction;
+using accel::StreamHandle;
 
 constexpr Result kSuccess = 0;
 constexpr Result kInvalidParameter = 107000;

@@ -1,18 +1,13 @@
 #include "acl_page_lock.hpp"
 
-#include <accel/fault.hpp>
-#include <accel/fork.hpp>
-#include <accel/host_pages.hpp>
-
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
+
+#include "../acl/error.hpp"
 
 namespace accel_ascend {
 namespace {
-
-std::atomic<int> some_device{0};
 
 std::uintptr_t address(const void* at) { return reinterpret_cast<std::uintptr_t>(at); }
 void* pointer(std::uintptr_t at) { return reinterpret_cast<void*>(at); }
@@ -35,46 +30,11 @@ Result register_pages(void* base, std::size_t nbytes, Entry& entry) {
 
 }  // namespace
 
-void AclPageLock::use_device(int index) { some_device.store(index); }
-
-void* AclPageLock::allocate(std::size_t nbytes, std::string& why) {
-  Current current(some_device.load());
-  void* raw = nullptr;
-  const Result result = acl().malloc_host(&raw, nbytes + accel::kPageBytes);
-  if (result != kSuccess) {
-    if (is_device_error(result)) throw_acl_fault(result, Entry::malloc_host);
-    why = AclFault(result, Entry::malloc_host).what();
-    return nullptr;
-  }
-  void* const base = pointer(page_floor(address(raw) + accel::kPageBytes - 1));
-  std::lock_guard<std::mutex> lock(mutex_);
-  allocated_[base] = {raw, accel::fork_generation()};
-  return base;
-}
-
-void AclPageLock::free(void* base) {
-  Block block{};
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = allocated_.find(base);
-    if (found == allocated_.end()) return;
-    block = found->second;
-    allocated_.erase(found);
-  }
-  if (accel::fork_generation() != block.generation) return;  // the parent's
-  try {
-    Current current(some_device.load());
-    acl().free_host(block.raw);
-  } catch (const AclFault&) {
-    // The device is lost, and its host memory with it.
-  }
-}
-
 bool AclPageLock::lock(void* base, std::size_t nbytes, std::string& why) {
   const std::uintptr_t first = page_floor(address(base));
   const std::uintptr_t last = page_floor(address(base) + nbytes + accel::kPageBytes - 1);
   std::lock_guard<std::mutex> lock(mutex_);
-  Current current(some_device.load());
+  accel::OnDevice current(some_device().load());
   std::vector<std::uintptr_t> used;
   std::uintptr_t at = first;
   while (at < last) {
@@ -90,7 +50,7 @@ bool AclPageLock::lock(void* base, std::size_t nbytes, std::string& why) {
     Entry entry = Entry::host_register;
     const Result result = register_pages(pointer(at), end - at, entry);
     if (result != kSuccess) {
-      why = AclFault(result, entry).what();
+      why = message_of(result, entry);
       let_go(used);
       if (is_device_error(result)) throw_acl_fault(result, entry);
       return false;
@@ -111,9 +71,9 @@ void AclPageLock::unlock(void* base, std::size_t) {
   ranges_.erase(found);
   if (accel::fork_generation() != range.generation) return;  // the parent's
   try {
-    Current current(some_device.load());
+    accel::OnDevice current(some_device().load());
     let_go(range.segments);
-  } catch (const AclFault&) {
+  } catch (const accel::RuntimeFault&) {
     // The device is lost, and its registrations with it.
   }
 }
@@ -127,7 +87,7 @@ void AclPageLock::let_go(const std::vector<std::uintptr_t>& segments) {
   }
 }
 
-bool registration_works(std::string& why) {
+bool AclPageLock::works(std::string& why) {
   if (acl().host_unregister == nullptr ||
       (acl().host_register == nullptr && acl().host_register_v2 == nullptr)) {
     why = "this CANN has no aclrtHostRegister";
@@ -139,13 +99,13 @@ bool registration_works(std::string& why) {
     why = "no memory to try it with";
     return false;
   }
-  Current current(some_device.load());
+  accel::OnDevice current(some_device().load());
   Entry entry = Entry::host_register;
   const Result result = register_pages(page, accel::kPageBytes, entry);
   if (result == kSuccess) {
     acl().host_unregister(page);
   } else {
-    why = AclFault(result, entry).what();
+    why = message_of(result, entry);
   }
   munmap(page, accel::kPageBytes);
   return result == kSuccess;

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from accel.errors import AccelError, AsyncError
+from accel.errors import AsyncError
+from accel.torch_device.errors import RuntimeCallError
 
 __all__ = ["AclError", "DeviceFailedError"]
 
 
-class AclError(AccelError, RuntimeError):
-    """A call into ACL failed.
-
-    Attributes:
-        call: ACL's function, as ``aclrtMemcpyAsync``.
-        code: the number it returned.
-    """
-
-    def __init__(self, message: str, call: str, code: int, cure: str = "") -> None:
-        self.call = call
-        self.code = code
-        self.cure = cure
-        self._message = message
-        super().__init__(f"{message}. Cure: {cure}" if cure else message)
-
-    def __reduce__(self) -> tuple[type[AclError], tuple[str, str, int, str]]:
-        return type(self), (self._message, self.call, self.code, self.cure)
+class AclError(RuntimeCallError):
+    """A call into ACL failed."""
 
 
 class DeviceFailedError(AclError, AsyncError):

@@ -19,18 +19,6 @@ class AscendEvents(TorchEvents):
     """Snapshots with timing. Between processes where CANN, its driver and torch_npu have it."""
 
     def __init__(self, backend: Backend) -> None:
+        missing = _native.describe_acl()["missing"]
         streams = cast(TorchStreams, backend.streams)
-        super().__init__(streams, interprocess=_interprocess(streams))
-
-
-def _interprocess(streams: TorchStreams) -> bool:
-    event = streams.torch.Event
-    if "aclrtIpcGetEventHandle" in _native.describe_acl()["missing"]:
-        return False
-    if not hasattr(event, "from_ipc_handle"):
-        return False
-    try:
-        event(interprocess=True)  # torch_npu asks the driver
-    except (RuntimeError, TypeError):
-        return False
-    return True
+        super().__init__(streams, interprocess="aclrtIpcGetEventHandle" not in missing)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from accel.capabilities import Capabilities, Capability, Level
+from accel.torch_device.kv_copies import CopiedTransfers
+from accel.torch_device.kv_tiers import allowed_tiers
 
 from . import _native
 from .device_movement import DeviceMovement
-from .kv_copies import CopiedTransfers
-from .kv_tiers import TIERS_VARIABLE, allowed_tiers
 from .runtime import device_index
 
 if TYPE_CHECKING:
     from accel.backend import Backend
 
-__all__ = ["AscendKVKernels"]
+__all__ = ["TIERS_VARIABLE", "AscendKVKernels"]
+
+#: Which tiers may be used, as ``copies,operators``.
+TIERS_VARIABLE = "ACCEL_ASCEND_KV_TIERS"
 
 #: What AscendC kernels serve where they are built.
 _BY_KERNELS = (
@@ -38,8 +41,10 @@ class AscendKVKernels(DeviceMovement, CopiedTransfers):
     * Everything else: operators; entropy coding on the host.
     """
 
+    native: ClassVar[Any] = _native
+
     def __init__(self, backend: Backend) -> None:
-        tiers = allowed_tiers()
+        tiers = allowed_tiers(TIERS_VARIABLE)
         super().__init__(backend)
         if "kernels" not in tiers:
             self.device_kernels_note = f"no AscendC kernels: switched off ({TIERS_VARIABLE})"

@@ -9,32 +9,28 @@ given later comes later.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from accel import Capabilities, Capability, Level
-from accel.torch_device.streams import TorchStream, TorchStreams
+from accel.torch_device.native_streams import NativeStreams
 
 from . import _native
-from .runtime import NPU, connect
+from .runtime import NPU, device_index
+
+if TYPE_CHECKING:
+    from accel.backend import Backend
 
 __all__ = ["AscendStreams"]
 
 
-class AscendStreams(TorchStreams):
+class AscendStreams(NativeStreams):
     """torch_npu's streams. Host callbacks where CANN has aclrtLaunchHostFunc."""
 
+    native: ClassVar[Any] = _native
     callback_cure = "upgrade CANN: this one has no aclrtLaunchHostFunc"
 
-    def __init__(self, index: int) -> None:
-        connect()
-        super().__init__(NPU, index)
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(NPU, device_index(backend))
         acl: dict[str, Any] = _native.describe_acl()
-        levels = dict(self.capabilities.items())
-        if _native.has_host_functions():
-            levels[Capability.STREAM_CALLBACK] = Level.NATIVE
-            self.launch_host_function = _launch
-        self.capabilities = Capabilities(levels)
         simulated = f", simulated: {acl['simulator']}" if acl["simulator"] else ""
         missing = ", ".join(acl["missing"])
         self.notes = (
@@ -43,13 +39,3 @@ class AscendStreams(TorchStreams):
             *self.notes,
             *((f"this CANN lacks: {missing}",) if missing else ()),
         )
-
-    def given(self, stream: TorchStream | None) -> list[tuple[int, int]]:
-        return _native.given(self.index, None if stream is None else stream.handle)
-
-    def passed(self, given: Any) -> None:
-        _native.passed(self.index, given)
-
-
-def _launch(stream: TorchStream, run: Callable[[], None]) -> None:
-    _native.launch_host_function(stream.index, stream.submit_handle(), run)

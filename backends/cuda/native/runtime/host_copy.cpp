@@ -1,7 +1,7 @@
 #include "host_copy.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 namespace accel_cuda {
 namespace {
@@ -12,27 +12,6 @@ std::size_t bytes_of(const std::vector<Dim>& dims, std::size_t run) {
   std::size_t nbytes = run;
   for (const Dim& dim : dims) nbytes *= static_cast<std::size_t>(dim.extent);
   return nbytes;
-}
-
-// Calls at(dst offset, src offset) for every index.
-template <class At>
-void for_each_run(const std::vector<Dim>& dims, std::size_t k, std::int64_t dst, std::int64_t src,
-                  const At& at) {
-  if (k == dims.size()) {
-    at(dst, src);
-    return;
-  }
-  for (std::int64_t i = 0; i < dims[k].extent; ++i) {
-    for_each_run(dims, k + 1, dst + i * dims[k].dst, src + i * dims[k].src, at);
-  }
-}
-
-// Copies of the size of one element compile to a load and a store.
-template <std::size_t kRun>
-void copy_runs(const std::vector<Dim>& dims, char* dst, const char* src) {
-  for_each_run(dims, 0, 0, 0, [=](std::int64_t to, std::int64_t from) {
-    std::memcpy(dst + to, src + from, kRun);
-  });
 }
 
 void parts_from(std::vector<Dim> dims, std::size_t run, std::int64_t dst, std::int64_t src,
@@ -60,25 +39,6 @@ void parts_from(std::vector<Dim> dims, std::size_t run, std::int64_t dst, std::i
 }
 
 }  // namespace
-
-void copy_on_host(const std::vector<Dim>& dims, std::size_t run, char* dst, const char* src) {
-  switch (run) {
-    case 1: return copy_runs<1>(dims, dst, src);
-    case 2: return copy_runs<2>(dims, dst, src);
-    case 4: return copy_runs<4>(dims, dst, src);
-    case 8: return copy_runs<8>(dims, dst, src);
-    case 16: return copy_runs<16>(dims, dst, src);
-    default:
-      for_each_run(dims, 0, 0, 0, [=](std::int64_t to, std::int64_t from) {
-        std::memcpy(dst + to, src + from, run);
-      });
-  }
-}
-
-void fill_on_host(const std::vector<Dim>& dims, std::size_t run, char* dst, std::uint8_t value) {
-  for_each_run(dims, 0, 0, 0,
-               [=](std::int64_t to, std::int64_t) { std::memset(dst + to, value, run); });
-}
 
 std::vector<Dim> packed(const std::vector<Dim>& dims, std::size_t run, PackedSide side) {
   std::vector<Dim> result = dims;

@@ -1,6 +1,7 @@
 // Strided copies by the processor, for host memory that the device does not reach.
 #pragma once
 
+#include <accel/host_runs.hpp>
 #include <accel/strided_plan.hpp>
 
 #include <cstdint>
@@ -9,11 +10,8 @@
 
 namespace accel_cuda {
 
-// Any strides, on the calling thread. Needs no GIL.
-void copy_on_host(const std::vector<accel::StridedPlan::Dim>& dims, std::size_t run, char* dst,
-                  const char* src);
-void fill_on_host(const std::vector<accel::StridedPlan::Dim>& dims, std::size_t run, char* dst,
-                  std::uint8_t value);
+using accel::copy_on_host;
+using accel::fill_on_host;
 
 // The plan's dimensions as they are when one side is packed: in the plan's order without gaps.
 enum class PackedSide { Dst, Src };

@@ -129,11 +129,24 @@ class TorchEvent:
         return f"<{self.device} event{'' if self._recorded else ', not recorded'}>"
 
 
+def _makes_interprocess(event: Any) -> bool:
+    """Whether torch makes such events here: its package asks the driver."""
+    if not hasattr(event, "from_ipc_handle"):
+        return False
+    try:
+        event(interprocess=True)
+    except (RuntimeError, TypeError):
+        return False
+    return True
+
+
 class TorchEvents(Events):
     """The events of ``torch.<device type>``."""
 
     def __init__(self, streams: TorchStreams, *, interprocess: bool = False) -> None:
-        """``interprocess``: whether the vendor's runtime can hand events to other processes."""
+        """``interprocess``: whether the vendor's runtime can hand events to other processes;
+        torch's events are asked too."""
+        interprocess = interprocess and _makes_interprocess(streams.torch.Event)
         self._streams = streams
         self._make = streams.torch.Event
         levels = {Capability.EVENTS: Level.NATIVE, Capability.EVENT_TIMING: Level.NATIVE}

@@ -26,8 +26,6 @@ __all__ = ["TorchStream", "TorchStreams"]
 
 #: Streams of torch's pools: at most so many a device and priority, with all vendors.
 _POOL = 32
-#: A vendor's pool for priority -1 has further streams, whether or not they go first.
-_PRIORITIES = (0, -1)
 
 _entered = threading.local()
 
@@ -54,7 +52,7 @@ class TorchStream:
         self.index = home.index
         #: The runtime's handle. To give it work directly use :meth:`submit_handle`.
         self.handle = handle
-        self.priority = 0
+        self.priority = home.priority_of(stream)
 
     def submit_handle(self) -> int:
         """The handle, when all that torch was given for this stream has reached the device.
@@ -152,34 +150,42 @@ class TorchStream:
 class TorchStreams(Streams):
     """The streams of ``torch.<device type>``.
 
-    Priorities are accepted and not honoured: the vendors' pools have one priority. A plugin whose
-    vendor can call the host back sets ``launch_host_function``; one that keeps operands alive
-    overrides :meth:`given` and :meth:`passed`.
+    A plugin whose vendor can call the host back sets ``launch_host_function``; one that keeps
+    operands alive overrides :meth:`given` and :meth:`passed`; one whose vendor orders streams by
+    priority passes the range that torch has there.
     """
 
     #: ``launch(stream, run)``: has ``run()`` called in the stream's order; None where it cannot be.
     launch_host_function: Callable[[TorchStream, Callable[[], None]], None] | None = None
     callback_cure = ""
 
-    def __init__(self, vendor: TorchVendor, index: int) -> None:
+    def __init__(
+        self, vendor: TorchVendor, index: int, priorities: tuple[int, int] = (0, 0)
+    ) -> None:
+        """``priorities``: ``(least, greatest)`` of torch's streams; (0, 0) where accepted only."""
         self.vendor = vendor
         self.torch = vendor.load()
         self.index = index
         self.device = torch.device(vendor.device_type, index)
-        self._handle_name = f"{vendor.device_type}_stream"
+        self.handle_name = vendor.handle or f"{vendor.device_type}_stream"
+        self._priorities = priorities
         self._lock = threading.Lock()
         self._by_id: weakref.WeakValueDictionary[int, TorchStream] = weakref.WeakValueDictionary()
         self._make_event: Callable[[], Event] | None = None
+        self._no_handle = 0 if vendor.host_queue else -1
         with self.on_device():  # some vendors make a device's streams when it is first current
             self._default = self._wrap(self.torch.default_stream(index))
-        self.capabilities = Capabilities(
-            {
-                Capability.STREAMS: Level.NATIVE,
-                Capability.STREAM_HANDLE: Level.NATIVE,
-                Capability.STREAM_TORCH: Level.NATIVE,
-            }
-        )
-        self.notes = ("stream priorities are accepted, and not honoured",)
+        levels = {
+            Capability.STREAMS: Level.NATIVE,
+            Capability.STREAM_HANDLE: Level.NATIVE,
+            Capability.STREAM_TORCH: Level.NATIVE,
+        }
+        if priorities[0] != priorities[1]:
+            levels[Capability.STREAM_PRIORITY] = Level.NATIVE
+            self.notes = (f"stream priorities {priorities[0]} to {priorities[1]}",)
+        else:
+            self.notes = ("stream priorities are accepted, and not honoured",)
+        self.capabilities = Capabilities(levels)
 
     # --- the contract
 
@@ -187,7 +193,7 @@ class TorchStreams(Streams):
         if not isinstance(priority, int):
             raise DTypeError("priority", "an integer", repr(priority))
         shared, busy = None, None
-        for candidate in self._pool():
+        for candidate in self._pool(priority):
             with self._lock:
                 held = self._by_id.get(candidate.stream_id)
             if held is not None:
@@ -204,6 +210,16 @@ class TorchStreams(Streams):
         )
         return self._default if shared is None else shared
 
+    def priority_range(self) -> tuple[int, int]:
+        return self._priorities
+
+    def priority_of(self, stream: Any) -> int:
+        """The priority of one of torch's streams, 0 where priorities are not honoured."""
+        least, greatest = self._priorities
+        if least == greatest:  # where priorities are nothing, some vendors refuse to tell
+            return 0
+        return min(least, max(greatest, int(stream.priority)))
+
     def default(self) -> Stream:
         return self._default
 
@@ -216,11 +232,11 @@ class TorchStreams(Streams):
         return stream
 
     def from_handle(self, handle: int) -> Stream:
-        if not isinstance(handle, int) or not 0 < handle < 2**64:
+        if not isinstance(handle, int) or not 0 <= handle < 2**64 or handle == self._no_handle:
             raise ArgumentError(
                 "handle",
                 f"a stream of {self.device}, as stream.handle or torch's"
-                f" {self._handle_name} gives it",
+                f" {self.handle_name} gives it",
                 repr(handle),
             )
         for candidate in self._torch_streams():
@@ -290,8 +306,8 @@ class TorchStreams(Streams):
         queue that is looked at: so the stream's device is made current first.
         """
         with self.reporting("submit"), self.on_device():
-            handle = int(getattr(stream, self._handle_name))
-        if handle == 0:
+            handle = int(getattr(stream, self.handle_name))
+        if handle == self._no_handle:
             # What the property gives when the queue stopped at a failed operation: to go on would
             # put work on the runtime's default stream, in nobody's order.
             raise AsyncError(
@@ -340,13 +356,21 @@ class TorchStreams(Streams):
         """The default stream, the known ones and torch's pools."""
         with self._lock:
             known = [stream.as_torch() for stream in self._by_id.values()]
+        yield self._default.as_torch()
         yield self.torch.current_stream(self.index)
         yield from known
-        yield from self._pool()
+        least, greatest = self._priorities
+        for priority in range(least, greatest - 1, -1):
+            yield from self._pool(priority)
 
-    def _pool(self) -> Iterator[Any]:
-        """Once round torch's pools, which hand out their streams in turn."""
-        for priority in _PRIORITIES:
+    def _pool(self, priority: int) -> Iterator[Any]:
+        """Once round torch's pools for a priority, which hand out their streams in turn."""
+        least, greatest = self._priorities
+        wanted = [min(least, max(greatest, priority))]
+        if least == greatest:
+            # A vendor's pool for -1 has further streams, that go no sooner.
+            wanted = [0, -1]
+        for priority in wanted:
             for _ in range(_POOL):
                 yield self.torch.Stream(device=self.index, priority=priority)
 

@@ -22,12 +22,19 @@ class TorchVendor:
         package: the package that adds it to torch; empty where torch has it built in.
         distributed: torch.distributed's name of the vendor's collectives.
         distribution: what ``pip install`` calls the package.
+        handle: the property of its streams that gives the runtime's handle;
+            ``<device_type>_stream`` if empty.
+        host_queue: torch's operations pass a queue on the host before the runtime has them, which
+            reading the handle empties; a null handle means that it stopped at a failed operation.
+            Without one, null is the runtime's default stream.
     """
 
     device_type: str
     package: str
     distributed: str
     distribution: str
+    handle: str = ""
+    host_queue: bool = False
 
     @property
     def driver(self) -> str:

@@ -1,29 +1,26 @@
-// What a stream of torch_npu needs beside torch_npu: host callbacks, and references that its work
-// keeps.
+// What a stream of torch needs beside torch: host callbacks, and references that its work keeps.
+#pragma once
 
-#include <accel/errors.hpp>
 #include <pybind11/stl.h>
 
+#include <cstdint>
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "../runtime/host_functions.hpp"
-#include "bindings.hpp"
+#include "host_functions.hpp"
 
-namespace accel_ascend {
-namespace {
+namespace accel {
 
-namespace py = pybind11;
-using py::literals::operator""_a;
-
-StreamState& state_of(int device, std::uintptr_t handle) {
-  return StreamState::of(device, reinterpret_cast<StreamHandle>(handle));
-}
+namespace detail {
 
 using Given = std::vector<std::pair<std::uintptr_t, std::uint64_t>>;
 
-Given given(int device, const std::optional<std::uintptr_t>& handle) {
+inline StreamState& state_of(int device, std::uintptr_t handle) {
+  return StreamState::of(device, reinterpret_cast<StreamHandle>(handle));
+}
+
+inline Given given_to(int device, const std::optional<std::uintptr_t>& handle) {
   Given all;
   const auto add = [&](const StreamState& state) {
     all.emplace_back(reinterpret_cast<std::uintptr_t>(state.handle), state.marks->given());
@@ -36,7 +33,7 @@ Given given(int device, const std::optional<std::uintptr_t>& handle) {
   return all;
 }
 
-void passed(int device, const Given& all) {
+inline void have_passed(int device, const Given& all) {
   for (const auto& [handle, place] : all) {
     StreamState& state = state_of(device, handle);
     state.marks->pass(place);
@@ -44,14 +41,16 @@ void passed(int device, const Given& all) {
   }
 }
 
-}  // namespace
+}  // namespace detail
 
-void bind_streams(py::module_& module) {
-  module.def("has_host_functions", &has_host_functions);
+inline void bind_streams(pybind11::module_& module) {
+  namespace py = pybind11;
+  using py::literals::operator""_a;
+  module.def("has_host_functions", [] { return runtime().calls_host(); });
   module.def(
       "launch_host_function",
       [](int device, std::uintptr_t handle, const py::object& run) {
-        launch_python(state_of(device, handle), run.ptr());
+        HostFunctions::launch_python(detail::state_of(device, handle), run.ptr());
       },
       "device_index"_a, "handle"_a, "run"_a,
       "Call run() once the stream gets there; its later work waits.");
@@ -60,19 +59,19 @@ void bind_streams(py::module_& module) {
       [](int device, std::uintptr_t handle, const py::args& objects) {
         std::vector<PyObject*> all;
         for (py::handle object : objects) all.push_back(object.ptr());
-        state_of(device, handle).kept.keep(all.data(), all.size());
+        detail::state_of(device, handle).kept.keep(all.data(), all.size());
       },
       "Keep objects alive until the stream has run what it has now.");
-  module.def("given", &given, "device_index"_a, "handle"_a,
+  module.def("given", &detail::given_to, "device_index"_a, "handle"_a,
              "How much a stream (None: every stream of the device) was given, for `passed`.");
-  module.def("passed", &passed, "device_index"_a, "given"_a,
+  module.def("passed", &detail::have_passed, "device_index"_a, "given"_a,
              "The host has waited for all of it: let go of what it kept.");
   module.def("held_references", &StreamState::count_kept,
              "References that wait for work to complete, for tests.");
-  module.def("finish_functions", &finish_functions,
+  module.def("finish_functions", &HostFunctions::finish,
              "Wait for host callbacks; called when the program ends.");
   // No callback may touch an interpreter that is going away.
   py::module_::import("atexit").attr("register")(module.attr("finish_functions"));
 }
 
-}  // namespace accel_ascend
+}  // namespace accel

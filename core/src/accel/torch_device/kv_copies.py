@@ -1,33 +1,33 @@
-"""The second tier: transfers between the device and pinned host memory as ACL copies.
+"""The second tier of KV kernels: transfers with pinned host memory as copies of the runtime.
 
 A page goes in one pitched call where one step leads through its layers and planes, or all pages in
-one batched call (CANN 8.5); where a layout would take more calls than it has pages, the operators'
-tier packs tokens on the device instead.
+one batched call where the runtime has those; where a layout would take more calls than it has
+pages, the operators' tier packs tokens on the device instead.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from accel.torch_kernels import TorchKVKernels
-from accel.torch_kernels.movement import Pair
-
-from . import _native
+from ..torch_kernels import TorchKVKernels
+from ..torch_kernels.movement import Pair
 
 if TYPE_CHECKING:
     import torch
 
-    from accel.backend import Backend
-    from accel.kv import KVCache
-    from accel.providers import Stream
+    from ..backend import Backend
+    from ..kv import KVCache
+    from ..providers import Stream
 
 __all__ = ["CopiedTransfers"]
 
 
 class CopiedTransfers(TorchKVKernels):
-    """ACL copies in front of the operators' way with the host."""
+    """The runtime's copies in front of the operators' way with the host."""
 
+    #: The plugin's native module (``accel/torch_device/bind_kv.hpp``).
+    native: ClassVar[Any]
     #: Whether this tier is used at all.
     copies_allowed = True
 
@@ -36,7 +36,7 @@ class CopiedTransfers(TorchKVKernels):
         self._pinned = backend.pinned
         self._index = backend.device.index or 0
         self._copies: WeakKeyDictionary[Pair, Any] = WeakKeyDictionary()
-        #: Transfers with the host so far by way, and ACL calls that they took; for tests.
+        #: Transfers with the host so far by way, and calls that they took; for tests.
         self.host_ways = {"2d": 0, "batch": 0, "operators": 0, "calls": 0}
 
     def _move_listed(
@@ -63,15 +63,15 @@ class CopiedTransfers(TorchKVKernels):
         write: torch.Tensor,
         stream: Stream | None,
     ) -> bool:
-        """Queue the transfer as ACL copies; False where they would be too many, or not pinned."""
+        """Queue the transfer as copies; False where they would be too many, or not pinned."""
         to_host = pair.on_device[0]
         device, host = (src, dst) if to_host else (dst, src)
         if not all(self._pinned.is_pinned(t) for t in host.tensors if t.numel()):
-            return False  # ACL would block, or copy before the stream gets there
+            return False  # the runtime would block, or copy before the stream gets there
         copies = self._copies.get(pair)
         if copies is None:
             plan = pair.plan
-            copies = self._copies[pair] = _native.kv.Copies(
+            copies = self._copies[pair] = self.native.kv.Copies(
                 self._index,
                 to_host,
                 plan.layers,
@@ -93,7 +93,7 @@ class CopiedTransfers(TorchKVKernels):
         self.host_ways[way] += 1
         self.host_ways["calls"] += calls
         self._keep(pair, src, dst, stream)
-        _native.keep(self._index, where.handle, *host.tensors)
+        self.native.keep(self._index, where.handle, *host.tensors)
         for tensor in host.tensors:
             self._pinned.record_stream(tensor, where)
         return True

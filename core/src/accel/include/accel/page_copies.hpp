@@ -1,22 +1,63 @@
-#include "page_copies.hpp"
+// A transfer between two caches as pitched copies: whole pages, all layers at once where one step
+// leads from each to the next. Knows addresses and strides only: no Python, no device.
+#pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <utility>
+#include <vector>
 
-namespace accel_ascend {
-namespace {
+#include "kv_address.h"
+#include "strided_plan.hpp"
 
-using accel::StridedPlan;
+namespace accel {
+
+// One call: `height` rows of `width` bytes; 1 where the copy is flat.
+struct PitchedCopy {
+  std::uintptr_t dst, src;
+  std::size_t dst_pitch, src_pitch, width, height;
+};
+
+class PageCopies {
+ public:
+  // Addresses are [layer * planes.size() + plane].
+  PageCopies(std::int64_t layers, const std::vector<accel_kv_plane>& planes,
+             const std::vector<std::uintptr_t>& src, const std::vector<std::uintptr_t>& dst);
+
+  // The copies of units src[i] to dst[i], none negative. Units that follow one another on both
+  // sides are taken together where that takes fewer calls. Stops beyond `most` copies.
+  std::vector<PitchedCopy> list(const std::int64_t* src, const std::int64_t* dst,
+                                std::size_t count, std::size_t most) const;
+
+ private:
+  // Planes and layers that one step leads through, from the first of them.
+  struct Box {
+    accel_kv_paging src_paging, dst_paging;
+    std::uintptr_t src, dst;
+    std::vector<StridedPlan::Dim> dims;
+    std::size_t run;
+  };
+
+  void add(const accel_kv_plane& plane, std::uintptr_t src, std::uintptr_t dst,
+           const std::vector<StridedPlan::Dim>& outer);
+
+  std::vector<Box> boxes_;
+};
+
+namespace detail::pages {
+
 using Dims = std::vector<StridedPlan::Dim>;
 
-std::uintptr_t moved(std::uintptr_t address, std::int64_t by) {
+inline std::uintptr_t moved(std::uintptr_t address, std::int64_t by) {
   return address + static_cast<std::uintptr_t>(by);
 }
 
 // The step from each of `count` addresses, `stride` apart in the list, to the next; 0 if there is
 // none that leads through all of them and forward.
-std::int64_t step_of(const std::vector<std::uintptr_t>& all, std::size_t first, std::size_t count,
-                     std::size_t stride) {
+inline std::int64_t step_of(const std::vector<std::uintptr_t>& all, std::size_t first,
+                            std::size_t count, std::size_t stride) {
   const auto step = static_cast<std::int64_t>(all[first + stride] - all[first]);
   if (step <= 0) return 0;
   for (std::size_t i = 1; i < count; ++i) {
@@ -26,7 +67,7 @@ std::int64_t step_of(const std::vector<std::uintptr_t>& all, std::size_t first, 
 }
 
 // Dimensions sorted and joined where both sides step on.
-StridedPlan joined(const Dims& dims, std::size_t run) {
+inline StridedPlan joined(const Dims& dims, std::size_t run) {
   std::vector<std::int64_t> shape, dst, src;
   for (const auto& dim : dims) {
     shape.push_back(dim.extent);
@@ -37,7 +78,7 @@ StridedPlan joined(const Dims& dims, std::size_t run) {
 }
 
 // The dimension whose rows one pitched call takes; -1 if none can be.
-int rows_of(const StridedPlan& plan) {
+inline int rows_of(const StridedPlan& plan) {
   const auto run = static_cast<std::int64_t>(plan.run());
   int best = -1;
   for (std::size_t k = 0; k < plan.dims().size(); ++k) {
@@ -50,7 +91,7 @@ int rows_of(const StridedPlan& plan) {
   return best;
 }
 
-std::size_t calls_of(const StridedPlan& plan) {
+inline std::size_t calls_of(const StridedPlan& plan) {
   const int rows = rows_of(plan);
   std::size_t calls = 1;
   for (std::size_t k = 0; k < plan.dims().size(); ++k) {
@@ -59,8 +100,8 @@ std::size_t calls_of(const StridedPlan& plan) {
   return calls;
 }
 
-void append(std::vector<PitchedCopy>& out, const StridedPlan& plan, std::uintptr_t dst,
-            std::uintptr_t src) {
+inline void append(std::vector<PitchedCopy>& out, const StridedPlan& plan, std::uintptr_t dst,
+                   std::uintptr_t src) {
   const int rows = rows_of(plan);
   PitchedCopy copy{dst, src, plan.run(), plan.run(), plan.run(), 1};
   if (rows >= 0) {
@@ -87,11 +128,12 @@ void append(std::vector<PitchedCopy>& out, const StridedPlan& plan, std::uintptr
   }
 }
 
-}  // namespace
+}  // namespace detail::pages
 
-PageCopies::PageCopies(std::int64_t layers, const std::vector<accel_kv_plane>& planes,
-                       const std::vector<std::uintptr_t>& src,
-                       const std::vector<std::uintptr_t>& dst) {
+inline PageCopies::PageCopies(std::int64_t layers, const std::vector<accel_kv_plane>& planes,
+                              const std::vector<std::uintptr_t>& src,
+                              const std::vector<std::uintptr_t>& dst) {
+  using namespace detail::pages;
   const std::size_t width = planes.size(), depth = static_cast<std::size_t>(layers);
   bool alike = true;
   for (const auto& plane : planes) {
@@ -134,8 +176,8 @@ PageCopies::PageCopies(std::int64_t layers, const std::vector<accel_kv_plane>& p
   }
 }
 
-void PageCopies::add(const accel_kv_plane& plane, std::uintptr_t src, std::uintptr_t dst,
-                     const Dims& outer) {
+inline void PageCopies::add(const accel_kv_plane& plane, std::uintptr_t src, std::uintptr_t dst,
+                            const std::vector<StridedPlan::Dim>& outer) {
   Box box{plane.src, plane.dst, src, dst, {}, static_cast<std::size_t>(plane.run_bytes)};
   for (const auto& dim : outer) {
     if (dim.extent > 1) box.dims.push_back(dim);
@@ -146,8 +188,10 @@ void PageCopies::add(const accel_kv_plane& plane, std::uintptr_t src, std::uintp
   boxes_.push_back(std::move(box));
 }
 
-std::vector<PitchedCopy> PageCopies::list(const std::int64_t* src, const std::int64_t* dst,
-                                          std::size_t count, std::size_t most) const {
+inline std::vector<PitchedCopy> PageCopies::list(const std::int64_t* src,
+                                                 const std::int64_t* dst, std::size_t count,
+                                                 std::size_t most) const {
+  using namespace detail::pages;
   std::vector<PitchedCopy> out;
   for (const Box& box : boxes_) {
     const StridedPlan alone = joined(box.dims, box.run);
@@ -183,4 +227,4 @@ std::vector<PitchedCopy> PageCopies::list(const std::int64_t* src, const std::in
   return out;
 }
 
-}  // namespace accel_ascend
+}  // namespace accel

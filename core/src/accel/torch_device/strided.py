@@ -1,4 +1,4 @@
-"""Copies and fills of strided device memory, by torch_npu's operators on bytes.
+"""Copies and fills of strided device memory, by torch's operators on bytes.
 
 Values are moved as integers of the element's size, so that no dtype is converted or refused.
 """
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from accel.torch_device.streams import TorchStream, TorchStreams
+from .streams import TorchStream, TorchStreams
 
 if TYPE_CHECKING:
-    from accel.providers import PinnedMemory
+    from ..providers import PinnedMemory
 
 __all__ = ["StridedCopies"]
 
@@ -124,11 +124,11 @@ class StridedCopies:
         assert done, "the native part takes contiguous operands"
 
     def _wait(self, later: Any, event: Any) -> None:
-        """``later`` waits for ``event``, of another device. Each device has a host-side queue: the
-        wait must have left its own before the event may be destroyed, through the other."""
+        """``later`` waits for ``event``, of another device. Each device may have a host-side queue:
+        the wait must have left its own before the event may be destroyed, through the other."""
         later.wait_event(event)
         with self._streams.torch.device(later.device):
-            _ = later.npu_stream
+            _ = getattr(later, self._streams.handle_name)
 
     def _other(self, device: torch.device) -> Any:
         with self._streams.torch.device(device):

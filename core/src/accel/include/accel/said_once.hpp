@@ -5,10 +5,10 @@
 
 #include <string>
 
-namespace accel_ascend {
+namespace accel {
 
 inline void say_once(const std::string& message) {
   pybind11::module_::import("accel.warn_once").attr("warn_once")(message);
 }
 
-}  // namespace accel_ascend
+}  // namespace accel
