@@ -5,12 +5,12 @@
 #include <cstring>
 
 #include "accel_sim/modes.hpp"
-#include "failure.hpp"
+#include "exports.hpp"
 
 namespace accel_hccl {
 namespace {
 
-[[noreturn]] void refuse(const std::string& text) { throw HcclFailure(HCCL_E_PARA, text); }
+[[noreturn]] void refuse(const std::string& text) { throw RankFailure(Problem::argument, text); }
 
 // A text member, or a refusal when it fills its array without a terminator.
 template <std::size_t N>
@@ -38,6 +38,16 @@ HcclCommConfig complete(const HcclCommConfig& given) {
 }
 
 }  // namespace
+
+accel_ranks::Times times_from_environment() {
+  using accel_ranks::time_from_environment;
+  accel_ranks::Times times;
+  times.connect = time_from_environment("HCCL_CONNECT_TIMEOUT", times.connect, 1000);
+  times.execute = time_from_environment("HCCL_EXEC_TIMEOUT", std::chrono::seconds(1836), 1000);
+  times.death = time_from_environment("HCCL_SIM_DEATH_MS", times.death, 1);
+  times.destroy = time_from_environment("HCCL_SIM_DESTROY_MS", times.destroy, 1);
+  return times;
+}
 
 Configuration read_configuration(const HcclCommConfig* config) {
   Configuration result{"", times_from_environment()};

@@ -1,49 +1,17 @@
-// Data types of HCCL: sizes, names, and which operation takes which on which chip.
+// HCCL's numbers of data types and reductions, and which operation takes which on which chip.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
 #include "abi.hpp"
+#include "accel_sim/ranks/dtypes.hpp"
 
 namespace accel_hccl {
 
-enum class Operation : std::uint32_t {
-  kAllReduce,
-  kBroadcast,
-  kReduce,
-  kAllGather,
-  kAllGatherV,
-  kReduceScatter,
-  kReduceScatterV,
-  kScatter,
-  kAlltoAll,
-  kAlltoAllV,
-  kAlltoAllVC,
-  kBarrier,
-  kSend,
-  kRecv,
-  kBatchSendRecv,
-};
+/// Throw argument for a number that HCCL does not have.
+accel_ranks::DataType type_of(HcclDataType type);
+accel_ranks::Reduction reduction_of(HcclReduceOp op);
 
-/// The exported function's name: "HcclAllReduce", ...
-const char* operation_name(Operation operation);
-
-/// Bytes of one element; throws HCCL_E_PARA for a value that is no data type.
-std::size_t element_size(HcclDataType type);
-
-/// "float16", ... as PyTorch spells it; "data type 99" for an unknown value.
-const char* type_name(HcclDataType type);
-
-/// "sum", "prod", "max", "min"; throws HCCL_E_PARA for another value.
-const char* reduction_name(HcclReduceOp op);
-
-/// Strict mode's limits for one operation on one chip ("910B" or "310P"): throws
-/// HCCL_E_NOT_SUPPORT naming the operation, the type and what is allowed.
-void check_supported(Operation operation, HcclDataType type, const HcclReduceOp* reduction,
-                     bool is_310p);
-
-/// Strict mode: an address must be a multiple of the element size (HCCL_E_PARA).
-void check_aligned(Operation operation, const char* name, const void* address, HcclDataType type);
+/// Strict mode's limits of an operation on the posed chip.
+void check_supported(accel_ranks::Operation operation, accel_ranks::DataType type,
+                     const accel_ranks::Reduction* reduction);
 
 }  // namespace accel_hccl

@@ -1,29 +1,26 @@
-// The frame of every exported function: a planned fault, and an exception turned into a result code.
+// What all exported functions of HCCL begin with.
 #pragma once
 
 #include <utility>
 
-#include "accel_sim/call.hpp"
-#include "failure.hpp"
+#include "abi.hpp"
+#include "accel_sim/ranks/call.hpp"
+#include "accel_sim/ranks/failure.hpp"
 
 #define HCCL_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace accel_hccl {
 
-/// HCCL's code for a code that a fault plan gave: 1 to 24 as they are, others HCCL_E_RUNTIME.
-HcclResult result_of_fault(int code);
-/// Inside a catch block: keeps the text as the recent error and returns the result code.
-HcclResult result_of_exception(const char* name);
+using accel_ranks::Problem;
+using accel_ranks::RankFailure;
+
+/// HCCL's code of a problem, and what HcclGetErrorString says of a code.
+HcclResult code_of(Problem problem);
+const char* result_name(HcclResult code);
 
 template <typename Body>
 HcclResult guarded(const char* name, Body&& body) {
-  if (const int code = accel_sim::before_call(name)) return result_of_fault(code);
-  try {
-    std::forward<Body>(body)();
-    return HCCL_SUCCESS;
-  } catch (...) {
-    return result_of_exception(name);
-  }
+  return static_cast<HcclResult>(accel_ranks::guarded(name, std::forward<Body>(body)));
 }
 
 }  // namespace accel_hccl

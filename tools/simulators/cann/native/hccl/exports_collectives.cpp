@@ -1,45 +1,23 @@
-// The collectives, as the ABI has them: each becomes one CollectiveCall.
+// The collectives, as the ABI has them.
 
 #include <utility>
+#include <vector>
 
-#include "accel_sim/modes.hpp"
-#include "buffers.hpp"
-#include "collectives.hpp"
+#include "accel_sim/ranks/operations.hpp"
+#include "dtypes.hpp"
 #include "exports.hpp"
-#include "groups.hpp"
 
 namespace accel_hccl {
 namespace {
 
+using accel_ranks::check_distinct;
+using accel_ranks::check_pointer;
+using accel_ranks::CollectiveCall;
+using accel_ranks::communicator_of;
+using accel_ranks::CommunicatorPointer;
+using accel_ranks::Operation;
+using accel_ranks::places;
 using Counts = std::vector<std::uint64_t>;
-
-void submit(HcclComm comm, CollectiveCall call, aclrtStream stream) {
-  const CommunicatorPointer communicator = communicator_of(comm);
-  if (in_group()) {
-    hold([communicator, call = std::move(call), stream] { launch(communicator, call, stream); });
-  } else {
-    launch(communicator, std::move(call), stream);
-  }
-}
-
-CollectiveCall begin(Operation operation, HcclDataType type, const void* send, void* receive,
-                     std::uint64_t count) {
-  CollectiveCall call;
-  call.operation = operation;
-  call.type = call.receive_type = type;
-  call.send = send;
-  call.receive = receive;
-  call.count = count;
-  return call;
-}
-
-CollectiveCall begin_reduction(Operation operation, HcclDataType type, HcclReduceOp op,
-                               const void* send, void* receive, std::uint64_t count) {
-  CollectiveCall call = begin(operation, type, send, receive, count);
-  call.reduces = true;
-  call.reduction = op;
-  return call;
-}
 
 Counts list(const char* name, const void* values, std::uint32_t ranks) {
   check_pointer(name, values);
@@ -47,30 +25,21 @@ Counts list(const char* name, const void* values, std::uint32_t ranks) {
   return Counts(first, first + ranks);
 }
 
-// Equal pieces, one behind the other.
-void set_even(Counts& counts, Counts& offsets, std::uint64_t count, std::uint32_t ranks) {
-  counts.assign(ranks, count);
-  offsets.resize(ranks);
-  for (std::uint32_t i = 0; i < ranks; ++i) offsets[i] = i * count;
-}
-
-void check_both(const void* send, const void* receive, bool empty) {
-  if (empty) return;
-  check_pointer("sendBuf", send);
-  check_pointer("recvBuf", receive);
-}
-
-void check_distinct(const void* send, const void* receive) {
-  if (!accel_sim::modes().strict || send != receive || send == nullptr) return;
-  throw HcclFailure(HCCL_E_PARA, "sendBuf and recvBuf must not be the same (strict mode)");
-}
-
 void check_count(const char* name, std::uint64_t count, const char* list_name, std::uint64_t entry,
                  std::uint32_t rank) {
   if (count == entry) return;
-  throw HcclFailure(HCCL_E_PARA, std::string(name) + " is " + std::to_string(count) + " but " +
-                                     list_name + "[" + std::to_string(rank) + "] is " +
-                                     std::to_string(entry));
+  throw RankFailure(Problem::argument, std::string(name) + " is " + std::to_string(count) +
+                                           " but " + list_name + "[" + std::to_string(rank) +
+                                           "] is " + std::to_string(entry));
+}
+
+CollectiveCall describe_exchange(Operation operation, const void* send, HcclDataType send_type,
+                                 const void* receive, HcclDataType receive_type) {
+  check_distinct(send, receive);
+  CollectiveCall call = accel_ranks::describe(operation, type_of(send_type), send,
+                                              const_cast<void*>(receive), 0);
+  call.receive_type = type_of(receive_type);
+  return call;
 }
 
 }  // namespace
@@ -82,9 +51,8 @@ HCCL_EXPORT HcclResult HcclAllReduce(void* sendBuf, void* recvBuf, std::uint64_t
                                      HcclDataType dataType, HcclReduceOp op, HcclComm comm,
                                      aclrtStream stream) {
   return guarded(__func__, [&] {
-    check_both(sendBuf, recvBuf, count == 0);
-    submit(comm,
-           begin_reduction(Operation::kAllReduce, dataType, op, sendBuf, recvBuf, count), stream);
+    accel_ranks::all_reduce(sendBuf, recvBuf, count, type_of(dataType), reduction_of(op), comm,
+                            stream);
   });
 }
 
@@ -92,24 +60,15 @@ HCCL_EXPORT HcclResult HcclReduce(void* sendBuf, void* recvBuf, std::uint64_t co
                                   HcclDataType dataType, HcclReduceOp op, std::uint32_t root,
                                   HcclComm comm, aclrtStream stream) {
   return guarded(__func__, [&] {
-    if (count > 0) check_pointer("sendBuf", sendBuf);
-    if (count > 0 && communicator_of(comm)->rank() == root) {
-      check_pointer("recvBuf", recvBuf);
-    }
-    CollectiveCall call =
-        begin_reduction(Operation::kReduce, dataType, op, sendBuf, recvBuf, count);
-    call.root = root;
-    submit(comm, std::move(call), stream);
+    accel_ranks::reduce_to(sendBuf, recvBuf, count, type_of(dataType), reduction_of(op), root, comm,
+                           stream);
   });
 }
 
 HCCL_EXPORT HcclResult HcclBroadcast(void* buf, std::uint64_t count, HcclDataType dataType,
                                      std::uint32_t root, HcclComm comm, aclrtStream stream) {
   return guarded(__func__, [&] {
-    if (count > 0) check_pointer("buf", buf);
-    CollectiveCall call = begin(Operation::kBroadcast, dataType, nullptr, buf, count);
-    call.root = root;
-    submit(comm, std::move(call), stream);
+    accel_ranks::broadcast(buf, buf, count, type_of(dataType), root, comm, stream);
   });
 }
 
@@ -117,23 +76,14 @@ HCCL_EXPORT HcclResult HcclScatter(void* sendBuf, void* recvBuf, std::uint64_t r
                                    HcclDataType dataType, std::uint32_t root, HcclComm comm,
                                    aclrtStream stream) {
   return guarded(__func__, [&] {
-    if (recvCount > 0) check_pointer("recvBuf", recvBuf);
-    if (recvCount > 0 && communicator_of(comm)->rank() == root) {
-      check_pointer("sendBuf", sendBuf);
-    }
-    CollectiveCall call = begin(Operation::kScatter, dataType, sendBuf, recvBuf, recvCount);
-    call.root = root;
-    submit(comm, std::move(call), stream);
+    accel_ranks::scatter(sendBuf, recvBuf, recvCount, type_of(dataType), root, comm, stream);
   });
 }
 
 HCCL_EXPORT HcclResult HcclAllGather(void* sendBuf, void* recvBuf, std::uint64_t sendCount,
                                      HcclDataType dataType, HcclComm comm, aclrtStream stream) {
   return guarded(__func__, [&] {
-    check_both(sendBuf, recvBuf, sendCount == 0);
-    CollectiveCall call = begin(Operation::kAllGather, dataType, sendBuf, recvBuf, sendCount);
-    set_even(call.receive_counts, call.receive_offsets, sendCount, communicator_of(comm)->size());
-    submit(comm, std::move(call), stream);
+    accel_ranks::all_gather(sendBuf, recvBuf, sendCount, type_of(dataType), comm, stream);
   });
 }
 
@@ -142,14 +92,16 @@ HCCL_EXPORT HcclResult HcclAllGatherV(void* sendBuf, std::uint64_t sendCount, vo
                                       HcclDataType dataType, HcclComm comm, aclrtStream stream) {
   return guarded(__func__, [&] {
     const CommunicatorPointer communicator = communicator_of(comm);
-    CollectiveCall call = begin(Operation::kAllGatherV, dataType, sendBuf, recvBuf, 0);
+    CollectiveCall call = accel_ranks::describe(Operation::kAllGatherV, type_of(dataType), sendBuf,
+                                                recvBuf, 0);
     call.receive_counts = list("recvCounts", recvCounts, communicator->size());
-    call.receive_offsets = list("recvDispls", recvDispls, communicator->size());
+    call.receive_at =
+        places(recvBuf, list("recvDispls", recvDispls, communicator->size()), call.type);
     check_count("sendCount", sendCount, "recvCounts",
                 call.receive_counts[communicator->rank()], communicator->rank());
     if (sendCount > 0) check_pointer("sendBuf", sendBuf);
     check_distinct(sendBuf, recvBuf);
-    submit(comm, std::move(call), stream);
+    accel_ranks::submit(comm, std::move(call), stream);
   });
 }
 
@@ -157,11 +109,8 @@ HCCL_EXPORT HcclResult HcclReduceScatter(void* sendBuf, void* recvBuf, std::uint
                                          HcclDataType dataType, HcclReduceOp op, HcclComm comm,
                                          aclrtStream stream) {
   return guarded(__func__, [&] {
-    check_both(sendBuf, recvBuf, recvCount == 0);
-    CollectiveCall call =
-        begin_reduction(Operation::kReduceScatter, dataType, op, sendBuf, recvBuf, recvCount);
-    set_even(call.send_counts, call.send_offsets, recvCount, communicator_of(comm)->size());
-    submit(comm, std::move(call), stream);
+    accel_ranks::reduce_scatter(sendBuf, recvBuf, recvCount, type_of(dataType), reduction_of(op),
+                                comm, stream);
   });
 }
 
@@ -171,15 +120,16 @@ HCCL_EXPORT HcclResult HcclReduceScatterV(void* sendBuf, const void* sendCounts,
                                           HcclReduceOp op, HcclComm comm, aclrtStream stream) {
   return guarded(__func__, [&] {
     const CommunicatorPointer communicator = communicator_of(comm);
-    CollectiveCall call =
-        begin_reduction(Operation::kReduceScatterV, dataType, op, sendBuf, recvBuf, 0);
+    CollectiveCall call = accel_ranks::describe_reduction(
+        Operation::kReduceScatterV, type_of(dataType), reduction_of(op), sendBuf, recvBuf, 0);
     call.send_counts = list("sendCounts", sendCounts, communicator->size());
-    call.send_offsets = list("sendDispls", sendDispls, communicator->size());
+    call.send_at = places(static_cast<const void*>(sendBuf),
+                          list("sendDispls", sendDispls, communicator->size()), call.type);
     check_count("recvCount", recvCount, "sendCounts",
                 call.send_counts[communicator->rank()], communicator->rank());
     if (recvCount > 0) check_pointer("recvBuf", recvBuf);
     check_distinct(sendBuf, recvBuf);
-    submit(comm, std::move(call), stream);
+    accel_ranks::submit(comm, std::move(call), stream);
   });
 }
 
@@ -188,15 +138,8 @@ HCCL_EXPORT HcclResult HcclAlltoAll(const void* sendBuf, std::uint64_t sendCount
                                     std::uint64_t recvCount, HcclDataType recvType, HcclComm comm,
                                     aclrtStream stream) {
   return guarded(__func__, [&] {
-    check_both(sendBuf, recvBuf, sendCount == 0 && recvCount == 0);
-    check_distinct(sendBuf, recvBuf);
-    CollectiveCall call = begin(Operation::kAlltoAll, sendType, sendBuf,
-                                const_cast<void*>(recvBuf), 0);
-    call.receive_type = recvType;
-    const std::uint32_t ranks = communicator_of(comm)->size();
-    set_even(call.send_counts, call.send_offsets, sendCount, ranks);
-    set_even(call.receive_counts, call.receive_offsets, recvCount, ranks);
-    submit(comm, std::move(call), stream);
+    accel_ranks::all_to_all(sendBuf, sendCount, type_of(sendType), const_cast<void*>(recvBuf),
+                            recvCount, type_of(recvType), comm, stream);
   });
 }
 
@@ -206,16 +149,14 @@ HCCL_EXPORT HcclResult HcclAlltoAllV(const void* sendBuf, const void* sendCounts
                                      const void* rdispls, HcclDataType recvType, HcclComm comm,
                                      aclrtStream stream) {
   return guarded(__func__, [&] {
-    check_distinct(sendBuf, recvBuf);
-    CollectiveCall call = begin(Operation::kAlltoAllV, sendType, sendBuf,
-                                const_cast<void*>(recvBuf), 0);
-    call.receive_type = recvType;
+    CollectiveCall call =
+        describe_exchange(Operation::kAlltoAllV, sendBuf, sendType, recvBuf, recvType);
     const std::uint32_t ranks = communicator_of(comm)->size();
     call.send_counts = list("sendCounts", sendCounts, ranks);
-    call.send_offsets = list("sdispls", sdispls, ranks);
+    call.send_at = places(call.send, list("sdispls", sdispls, ranks), call.type);
     call.receive_counts = list("recvCounts", recvCounts, ranks);
-    call.receive_offsets = list("rdispls", rdispls, ranks);
-    submit(comm, std::move(call), stream);
+    call.receive_at = places(call.receive, list("rdispls", rdispls, ranks), call.receive_type);
+    accel_ranks::submit(comm, std::move(call), stream);
   });
 }
 
@@ -224,30 +165,26 @@ HCCL_EXPORT HcclResult HcclAlltoAllVC(const void* sendBuf, const void* sendCount
                                       HcclDataType sendType, const void* recvBuf,
                                       HcclDataType recvType, HcclComm comm, aclrtStream stream) {
   return guarded(__func__, [&] {
-    check_distinct(sendBuf, recvBuf);
-    CollectiveCall call = begin(Operation::kAlltoAllVC, sendType, sendBuf,
-                                const_cast<void*>(recvBuf), 0);
-    call.receive_type = recvType;
+    CollectiveCall call =
+        describe_exchange(Operation::kAlltoAllVC, sendBuf, sendType, recvBuf, recvType);
     const CommunicatorPointer communicator = communicator_of(comm);
     const std::uint32_t ranks = communicator->size();
     const std::uint32_t rank = communicator->rank();
     const Counts matrix = list("sendCountMatrix", sendCountMatrix, ranks * ranks);
-    std::uint64_t sent = 0;
-    std::uint64_t received = 0;
+    Counts sent{0};
+    Counts received{0};
     for (std::uint32_t i = 0; i < ranks; ++i) {
       call.send_counts.push_back(matrix[rank * ranks + i]);
-      call.send_offsets.push_back(sent);
-      sent += call.send_counts.back();
       call.receive_counts.push_back(matrix[i * ranks + rank]);
-      call.receive_offsets.push_back(received);
-      received += call.receive_counts.back();
+      sent.push_back(sent.back() + call.send_counts.back());
+      received.push_back(received.back() + call.receive_counts.back());
     }
-    submit(comm, std::move(call), stream);
+    call.send_at = places(call.send, sent, call.type);
+    call.receive_at = places(call.receive, received, call.receive_type);
+    accel_ranks::submit(comm, std::move(call), stream);
   });
 }
 
 HCCL_EXPORT HcclResult HcclBarrier(HcclComm comm, aclrtStream stream) {
-  return guarded(__func__, [&] {
-    submit(comm, begin(Operation::kBarrier, HCCL_DATA_TYPE_INT8, nullptr, nullptr, 0), stream);
-  });
+  return guarded(__func__, [&] { accel_ranks::barrier(comm, stream); });
 }

@@ -1,12 +1,13 @@
 // Making, asking and ending communicators.
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <set>
 
 #include "accel_sim/devices.hpp"
-#include "buffers.hpp"
-#include "communicator.hpp"
+#include "accel_sim/ranks/communicator.hpp"
+#include "accel_sim/ranks/operations.hpp"
 #include "configuration.hpp"
 #include "exports.hpp"
 #include "rank_table.hpp"
@@ -14,8 +15,33 @@
 namespace accel_hccl {
 namespace {
 
-HcclComm make(Joined joined, std::uint32_t rank, int device, const Times& times) {
-  return publish(std::make_shared<Communicator>(std::move(joined), rank, device, times));
+using accel_ranks::check_pointer;
+using accel_ranks::communicator_of;
+using accel_ranks::CommunicatorPointer;
+using accel_ranks::Deadline;
+using accel_ranks::FrameKind;
+using accel_ranks::Joined;
+using accel_ranks::RootRecord;
+using accel_ranks::Tag;
+
+// The root's record lies at the begin of HCCL's structure.
+static_assert(sizeof(RootRecord) <= sizeof(HcclRootInfo));
+
+RootRecord record_of(const HcclRootInfo& info) {
+  RootRecord record;
+  std::memcpy(&record, &info, sizeof record);
+  return record;
+}
+
+void give_root(HcclRootInfo& info) {
+  const RootRecord record = accel_ranks::make_root();
+  std::memset(&info, 0, sizeof info);
+  std::memcpy(&info, &record, sizeof record);
+}
+
+HcclComm make(Joined joined, std::uint32_t rank, int device, const accel_ranks::Times& times) {
+  return accel_ranks::publish(
+      std::make_shared<accel_ranks::Communicator>(std::move(joined), rank, device, times));
 }
 
 void init_by_root(std::uint32_t ranks, const HcclRootInfo* root, std::uint32_t rank,
@@ -24,7 +50,8 @@ void init_by_root(std::uint32_t ranks, const HcclRootInfo* root, std::uint32_t r
   check_pointer("comm", comm);
   const int device = accel_sim::current_device_index();
   const Configuration wanted = read_configuration(config);
-  Joined joined = join(*root, {ranks, rank, wanted.name, wanted.times.connect});
+  Joined joined =
+      accel_ranks::join(record_of(*root), {ranks, rank, wanted.name, wanted.times.connect});
   *comm = make(std::move(joined), rank, device, wanted.times);
 }
 
@@ -36,50 +63,52 @@ void init_by_table(const char* path, std::uint32_t rank, const HcclCommConfig* c
   const Configuration wanted = read_configuration(config);
   const RankTable table = read_rank_table(path);
   if (rank >= table.ranks) {
-    throw HcclFailure(HCCL_E_PARA, "rank " + std::to_string(rank) + " is not in the rank table of " +
-                                       std::to_string(table.ranks) + " ranks");
+    throw RankFailure(Problem::argument, "rank " + std::to_string(rank) +
+                                             " is not in the rank table of " +
+                                             std::to_string(table.ranks) + " ranks");
   }
-  Joined joined = join_by_name(table.address, {table.ranks, rank, wanted.name,
-                                               wanted.times.connect});
+  Joined joined = accel_ranks::join_by_name(
+      table.address, {table.ranks, rank, wanted.name, wanted.times.connect});
   *comm = make(std::move(joined), rank, device, wanted.times);
 }
 
 // The first member of a sub-communicator is its root, and tells the others over the parent's
 // connections.
-void create_sub(Communicator& parent, std::uint32_t ranks, const std::uint32_t* ids,
+void create_sub(accel_ranks::Communicator& parent, std::uint32_t ranks, const std::uint32_t* ids,
                 std::uint64_t sub_id, std::uint32_t sub_rank, const HcclCommConfig* config,
                 HcclComm* sub) {
   check_pointer("rankIds", ids);
   std::set<std::uint32_t> members;
   for (std::uint32_t i = 0; i < ranks; ++i) {
     if (ids[i] >= parent.size() || !members.insert(ids[i]).second) {
-      throw HcclFailure(HCCL_E_PARA, "rankIds[" + std::to_string(i) + "] is " +
-                                         std::to_string(ids[i]) + ": each must be another rank of " +
-                                         "the communicator's " + std::to_string(parent.size()));
+      throw RankFailure(Problem::argument,
+                        "rankIds[" + std::to_string(i) + "] is " + std::to_string(ids[i]) +
+                            ": each must be another rank of the communicator's " +
+                            std::to_string(parent.size()));
     }
   }
   if (sub_rank >= ranks || ids[sub_rank] != parent.rank()) {
-    throw HcclFailure(HCCL_E_PARA, "subCommRankId " + std::to_string(sub_rank) +
-                                       " is not this rank's place in rankIds");
+    throw RankFailure(Problem::argument, "subCommRankId " + std::to_string(sub_rank) +
+                                             " is not this rank's place in rankIds");
   }
   const Configuration wanted = read_configuration(config);
-  const Deadline deadline = deadline_after(wanted.times.connect);
-  HcclRootInfo root;
+  const Deadline deadline = accel_ranks::deadline_after(wanted.times.connect);
+  RootRecord root{};
   if (sub_rank == 0) {
-    make_root(root);
+    root = accel_ranks::make_root();
     for (std::uint32_t i = 1; i < ranks; ++i) {
       const Tag tag{FrameKind::kRootInfo, parent.next_sub(sub_id, ids[i]), sub_id};
       parent.mesh().send(ids[i], tag, &root, sizeof root, deadline);
     }
   } else {
     const Tag tag{FrameKind::kRootInfo, parent.next_sub(sub_id, ids[0]), sub_id};
-    const Bytes bytes = parent.mesh().receive(ids[0], tag, deadline, [&] {
+    const accel_ranks::Bytes bytes = parent.mesh().receive(ids[0], tag, deadline, [&] {
       return "rank " + std::to_string(ids[0]) + " did not create sub-communicator " +
              std::to_string(sub_id) + " in time (HCCL_CONNECT_TIMEOUT)";
     });
     std::memcpy(&root, bytes.data(), std::min(sizeof root, bytes.size()));
   }
-  Joined joined = join(root, {ranks, sub_rank, wanted.name, wanted.times.connect});
+  Joined joined = accel_ranks::join(root, {ranks, sub_rank, wanted.name, wanted.times.connect});
   *sub = make(std::move(joined), sub_rank, parent.device(), wanted.times);
 }
 
@@ -91,14 +120,14 @@ using namespace accel_hccl;
 HCCL_EXPORT HcclResult HcclGetRootInfo(HcclRootInfo* rootInfo) {
   return guarded(__func__, [&] {
     check_pointer("rootInfo", rootInfo);
-    make_root(*rootInfo);
+    give_root(*rootInfo);
   });
 }
 
 HCCL_EXPORT HcclResult HcclGetRootInfoScalable(HcclRootInfo* rootInfo) {
   return guarded(__func__, [&] {
     check_pointer("rootInfo", rootInfo);
-    make_root(*rootInfo);
+    give_root(*rootInfo);
   });
 }
 
@@ -120,7 +149,7 @@ HCCL_EXPORT HcclResult HcclCommInitRootInfoScalable(std::uint32_t nRanks, std::u
                                                     const HcclCommConfig* config, HcclComm* comm) {
   return guarded(__func__, [&] {
     if (nRoot == 0 || nExtRoot != 0) {
-      throw HcclFailure(HCCL_E_PARA, "nRoot must be at least 1 and nExtRoot 0");
+      throw RankFailure(Problem::argument, "nRoot must be at least 1 and nExtRoot 0");
     }
     init_by_root(nRanks, rootInfoList, rank, config, comm);
   });
@@ -145,11 +174,12 @@ HCCL_EXPORT HcclResult HcclCommInitAll(std::uint32_t ndev, std::int32_t* devices
     for (std::uint32_t i = 0; i < ndev; ++i) {
       accel_sim::device_at(devices[i]);
       if (!used.insert(devices[i]).second) {
-        throw HcclFailure(HCCL_E_PARA, "devices lists " + std::to_string(devices[i]) + " twice");
+        throw RankFailure(Problem::argument,
+                          "devices lists " + std::to_string(devices[i]) + " twice");
       }
     }
-    const Times times = times_from_environment();
-    std::vector<Joined> joined = join_here(ndev, unique_name());
+    const accel_ranks::Times times = times_from_environment();
+    std::vector<Joined> joined = accel_ranks::join_here(ndev, accel_ranks::unique_name());
     for (std::uint32_t i = 0; i < ndev; ++i) {
       comms[i] = make(std::move(joined[i]), i, devices[i], times);
     }
@@ -174,7 +204,7 @@ HCCL_EXPORT HcclResult HcclCreateSubCommConfig(HcclComm* comm, std::uint32_t ran
 }
 
 HCCL_EXPORT HcclResult HcclCommDestroy(HcclComm comm) {
-  return guarded(__func__, [&] { retire(comm)->destroy(); });
+  return guarded(__func__, [&] { accel_ranks::retire(comm)->destroy(); });
 }
 
 HCCL_EXPORT HcclResult HcclGetRankSize(HcclComm comm, std::uint32_t* rankSize) {
@@ -202,7 +232,7 @@ HCCL_EXPORT HcclResult HcclGetCommName(HcclComm comm, char* commName) {
 HCCL_EXPORT HcclResult HcclGetCommAsyncError(HcclComm comm, HcclResult* asyncError) {
   return guarded(__func__, [&] {
     check_pointer("asyncError", asyncError);
-    *asyncError = communicator_of(comm)->state(nullptr);
+    *asyncError = code_of(communicator_of(comm)->state(nullptr));
   });
 }
 
@@ -212,7 +242,7 @@ HCCL_EXPORT std::uint32_t HcclGetCommConfigCapability() { return configuration_c
 
 HCCL_EXPORT HcclResult HcclCommSuspend(HcclComm comm) {
   return guarded(__func__, [&] {
-    communicator_of(comm)->mesh().fail(HCCL_E_SUSPENDING, "the communicator is suspended", false);
+    communicator_of(comm)->mesh().fail(Problem::suspended, "the communicator is suspended", false);
   });
 }
 

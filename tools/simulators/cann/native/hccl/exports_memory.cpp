@@ -6,12 +6,16 @@
 #include <map>
 #include <mutex>
 
-#include "buffers.hpp"
-#include "communicator.hpp"
+#include "accel_sim/ranks/communicator.hpp"
+#include "accel_sim/ranks/operations.hpp"
 #include "exports.hpp"
 
 namespace accel_hccl {
 namespace {
+
+using accel_ranks::check_pointer;
+using accel_ranks::communicator_of;
+using accel_ranks::CommunicatorPointer;
 
 struct Range {
   std::uintptr_t begin = 0;
@@ -39,14 +43,14 @@ std::atomic<std::int32_t> settings[2];
 
 std::atomic<std::int32_t>& setting(HcclConfig config) {
   if (config != HCCL_DETERMINISTIC && config != HCCL_ACCELERATOR) {
-    throw HcclFailure(HCCL_E_PARA, "config " + std::to_string(static_cast<int>(config)) +
+    throw RankFailure(Problem::argument, "config " + std::to_string(static_cast<int>(config)) +
                                        " is no setting of HCCL");
   }
   return settings[config];
 }
 
 [[noreturn]] void unknown(const char* name) {
-  throw HcclFailure(HCCL_E_NOT_FOUND, std::string(name) + " is not registered");
+  throw RankFailure(Problem::not_found, std::string(name) + " is not registered");
 }
 
 }  // namespace
@@ -72,7 +76,7 @@ HCCL_EXPORT HcclResult HcclCommSetMemoryRange(HcclComm comm, void* baseVirPtr, s
     communicator_of(comm);
     check_pointer("baseVirPtr", baseVirPtr);
     if (size == 0 || alignment != 0 || flags != 0) {
-      throw HcclFailure(HCCL_E_PARA, "size must be positive, alignment and flags 0");
+      throw RankFailure(Problem::argument, "size must be positive, alignment and flags 0");
     }
     std::lock_guard<std::mutex> lock(registered().mutex);
     registered().ranges[comm][number(baseVirPtr)] = {number(baseVirPtr), size};
@@ -93,14 +97,16 @@ HCCL_EXPORT HcclResult HcclCommActivateCommMemory(HcclComm comm, void* virPtr, s
   return guarded(__func__, [&] {
     communicator_of(comm);
     check_pointer("handle", handle);
-    if (offset != 0 || flags != 0) throw HcclFailure(HCCL_E_PARA, "offset and flags must be 0");
+    if (offset != 0 || flags != 0)
+      throw RankFailure(Problem::argument, "offset and flags must be 0");
     std::lock_guard<std::mutex> lock(registered().mutex);
     for (const auto& entry : registered().ranges[comm]) {
       if (!entry.second.holds(number(virPtr), size)) continue;
       registered().activated[comm][number(virPtr)] = {number(virPtr), size};
       return;
     }
-    throw HcclFailure(HCCL_E_PARA, "virPtr and size lie in no range of HcclCommSetMemoryRange");
+    throw RankFailure(Problem::argument,
+                      "virPtr and size lie in no range of HcclCommSetMemoryRange");
   });
 }
 
@@ -119,7 +125,7 @@ HCCL_EXPORT HcclResult HcclCommRegister(HcclComm comm, void* addr, std::uint64_t
     check_pointer("addr", addr);
     check_pointer("handle", handle);
     if (size == 0 || flag != 0) {
-      throw HcclFailure(HCCL_E_PARA, "size must be positive, flag 0");
+      throw RankFailure(Problem::argument, "size must be positive, flag 0");
     }
     std::lock_guard<std::mutex> lock(registered().mutex);
     static std::uintptr_t next = 1;
@@ -143,7 +149,7 @@ HCCL_EXPORT HcclResult HcclCommExchangeMem(HcclComm comm, void* windowHandle,
     check_pointer("peerRanks", peerRanks);
     for (std::uint32_t i = 0; i < peerRankNum; ++i) {
       if (peerRanks[i] >= communicator->size()) {
-        throw HcclFailure(HCCL_E_PARA, "peerRanks[" + std::to_string(i) + "] is " +
+        throw RankFailure(Problem::argument, "peerRanks[" + std::to_string(i) + "] is " +
                                            std::to_string(peerRanks[i]) + " of " +
                                            std::to_string(communicator->size()) + " ranks");
       }
@@ -157,13 +163,15 @@ HCCL_EXPORT HcclResult HcclCommExchangeMem(HcclComm comm, void* windowHandle,
 HCCL_EXPORT HcclResult HcclCommSymWinRegister(HcclComm, void*, std::uint64_t, void**,
                                               std::uint32_t) {
   return guarded(__func__, [] {
-    throw HcclFailure(HCCL_E_NOT_SUPPORT, "symmetric windows need Atlas A3, this poses as another");
+    throw RankFailure(Problem::not_supported,
+                      "symmetric windows need Atlas A3, this poses as another");
   });
 }
 
 HCCL_EXPORT HcclResult HcclCommSymWinDeregister(void*) {
   return guarded(__func__, [] {
-    throw HcclFailure(HCCL_E_NOT_SUPPORT, "symmetric windows need Atlas A3, this poses as another");
+    throw RankFailure(Problem::not_supported,
+                      "symmetric windows need Atlas A3, this poses as another");
   });
 }
 
@@ -171,6 +179,6 @@ HCCL_EXPORT HcclResult HcclCommWorkingDevNicSet(HcclComm comm, std::uint32_t*, b
                                                 std::uint32_t) {
   return guarded(__func__, [&] {
     communicator_of(comm);
-    throw HcclFailure(HCCL_E_NOT_SUPPORT, "there is no backup network card to switch to");
+    throw RankFailure(Problem::not_supported, "there is no backup network card to switch to");
   });
 }

@@ -12,7 +12,7 @@
 #include <mutex>
 #include <set>
 
-#include "failure.hpp"
+#include "exports.hpp"
 
 namespace accel_hccl {
 namespace {
@@ -38,7 +38,7 @@ std::multiset<std::uint32_t> rank_ids(const std::string& text) {
 RankTable read_rank_table(const char* path) {
   std::ifstream file(path);
   if (!file) {
-    throw HcclFailure(HCCL_E_OPEN_FILE_FAILURE,
+    throw RankFailure(Problem::file,
                       std::string("clusterInfo: cannot read the rank table ") + path);
   }
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -46,13 +46,13 @@ RankTable read_rank_table(const char* path) {
   std::uint32_t expected = 0;
   for (const std::uint32_t id : ids) {
     if (id != expected++) {
-      throw HcclFailure(HCCL_E_PARA, std::string("clusterInfo: the rank_ids of ") + path +
+      throw RankFailure(Problem::argument, std::string("clusterInfo: the rank_ids of ") + path +
                                          " are not 0 to " + std::to_string(ids.size() - 1) +
                                          ", each once");
     }
   }
   if (ids.empty()) {
-    throw HcclFailure(HCCL_E_PARA, std::string("clusterInfo: ") + path + " lists no rank_id");
+    throw RankFailure(Problem::argument, std::string("clusterInfo: ") + path + " lists no rank_id");
   }
   // Each use of one table by a process makes another communicator: they are told apart by counting.
   static std::mutex* const mutex = new std::mutex;

@@ -11,7 +11,7 @@ struct RankTable {
   std::string address;  // the same for all processes that read the same table
 };
 
-/// Throws HCCL_E_OPEN_FILE_FAILURE, or HCCL_E_PARA when the ranks are not 0, 1, ..., n - 1.
+/// Throws file, or argument when the ranks are not 0, 1, ..., n - 1.
 RankTable read_rank_table(const char* path);
 
 }  // namespace accel_hccl

@@ -139,7 +139,7 @@ def held() -> tuple[int, int]:
 
 
 def addresses() -> int:
-    own = f"accel-sim-hccl-{os.getpid()}-"
+    own = f"accel-sim-ranks-{os.getpid()}-"
     return sum(own in line for line in Path("/proc/net/unix").read_text().splitlines())
 
 

@@ -1,7 +1,8 @@
 # Included by a simulator's CMakeLists.txt: the target accel_sim_runtime, one shared library that all
 # of the simulator's vendor libraries link, so that its state exists once in a process.
 find_package(Threads REQUIRED)
-file(GLOB accel_sim_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/*.cpp")
+file(GLOB accel_sim_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/*.cpp"
+     "${CMAKE_CURRENT_LIST_DIR}/ranks/*.cpp")
 add_library(accel_sim_runtime SHARED ${accel_sim_sources})
 target_include_directories(accel_sim_runtime PUBLIC "${CMAKE_CURRENT_LIST_DIR}/include")
 target_compile_features(accel_sim_runtime PUBLIC cxx_std_17)

@@ -1,4 +1,4 @@
-#include "rendezvous.hpp"
+#include "accel_sim/ranks/rendezvous.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -10,20 +10,14 @@
 #include <random>
 #include <thread>
 
-#include "failure.hpp"
-#include "wire.hpp"
+#include "accel_sim/ranks/failure.hpp"
+#include "accel_sim/ranks/vendor.hpp"
+#include "accel_sim/ranks/wire.hpp"
 
-namespace accel_hccl {
+namespace accel_ranks {
 namespace {
 
-constexpr char kRootMagic[16] = "accel-sim-hccl1";
-constexpr std::size_t kAddressLength = 80;
-
-struct RootRecord {
-  char magic[16];
-  char address[kAddressLength];
-};
-static_assert(sizeof(RootRecord) <= sizeof(HcclRootInfo));
+constexpr char kRootMagic[16] = "accel-sim-rank1";
 
 struct JoinRecord {
   char magic[16];
@@ -34,7 +28,7 @@ struct JoinRecord {
 };
 
 struct AnswerRecord {
-  std::int32_t code;  // HCCL_SUCCESS: the sockets follow
+  Problem problem;  // none: the sockets follow
   char name[kNameLength];
   char text[512];
 };
@@ -58,8 +52,8 @@ class Root {
     try {
       gather();
       connect_all();
-    } catch (const HcclFailure& failure) {
-      refuse(failure.code, failure.what());
+    } catch (const RankFailure& failure) {
+      refuse(failure.problem, failure.what());
     }
     for (Guest& guest : guests_) close_socket(guest.socket);
     close_socket(listener_);
@@ -72,18 +66,20 @@ class Root {
       std::vector<pollfd> entries{{listener_, POLLIN, 0}};
       for (const Guest& guest : guests_) entries.push_back({guest.socket, POLLIN, 0});
       const int ready = poll(entries.data(), entries.size(), 100);
-      if (ready < 0 && errno != EINTR) throw HcclFailure(HCCL_E_SYSCALL, "poll at the root failed");
+      if (ready < 0 && errno != EINTR) {
+        throw RankFailure(Problem::system, "poll at the root failed");
+      }
       for (std::size_t i = 1; i < entries.size(); ++i) {
         if (entries[i].revents != 0) {
           const std::uint32_t rank = guests_[i - 1].record.rank;
           close_socket(guests_[i - 1].socket);
           guests_.erase(guests_.begin() + static_cast<std::ptrdiff_t>(i - 1));
-          throw HcclFailure(HCCL_E_REMOTE, "rank " + std::to_string(rank) +
+          throw RankFailure(Problem::remote, "rank " + std::to_string(rank) +
                                                " went away before all ranks had joined");
         }
       }
       if (entries[0].revents != 0) admit(deadline);
-      if (Clock::now() > deadline) throw HcclFailure(HCCL_E_TIMEOUT, missing());
+      if (Clock::now() > deadline) throw RankFailure(Problem::timeout, missing());
     }
   }
 
@@ -105,19 +101,19 @@ class Root {
       deadline = deadline_after(std::chrono::milliseconds(record.timeout_ms));
     }
     if (record.ranks != ranks_) {
-      throw HcclFailure(HCCL_E_PARA, who + " joins " + std::to_string(record.ranks) +
+      throw RankFailure(Problem::argument, who + " joins " + std::to_string(record.ranks) +
                                          " ranks, rank " + std::to_string(guests_[0].record.rank) +
                                          " joins " + std::to_string(ranks_));
     }
     for (std::size_t i = 0; i + 1 < guests_.size(); ++i) {
       if (guests_[i].record.rank == record.rank) {
-        throw HcclFailure(HCCL_E_PARA, "two processes joined as " + who);
+        throw RankFailure(Problem::argument, "two processes joined as " + who);
       }
       if (std::strcmp(guests_[i].record.name, record.name) != 0) {
-        throw HcclFailure(HCCL_E_PARA,
-                          "hcclCommName is '" + std::string(record.name) + "' on " + who + " and '" +
-                              guests_[i].record.name + "' on rank " +
-                              std::to_string(guests_[i].record.rank));
+        throw RankFailure(Problem::argument, std::string(vendor().words.group_name) + " is '" +
+                                                 record.name + "' on " + who + " and '" +
+                                                 guests_[i].record.name + "' on rank " +
+                                                 std::to_string(guests_[i].record.rank));
       }
     }
   }
@@ -130,7 +126,7 @@ class Root {
       if (!here) text += (text.empty() ? "" : ", ") + std::to_string(rank);
     }
     return "of " + std::to_string(ranks_) + " ranks these did not join in time: " + text +
-           " (HCCL_CONNECT_TIMEOUT)";
+           vendor().words.connect_limit;
   }
 
   void connect_all() {
@@ -143,7 +139,7 @@ class Root {
       }
     }
     AnswerRecord answer{};
-    answer.code = HCCL_SUCCESS;
+    answer.problem = Problem::none;
     const std::string name = guests_[0].record.name;
     copy_text(answer.name, sizeof answer.name, name.empty() ? unique_name() : name);
     const Deadline deadline = deadline_after(std::chrono::seconds(10));
@@ -156,7 +152,7 @@ class Root {
         if (write_all(guest.socket, &answer, sizeof answer, deadline)) {
           send_sockets(guest.socket, row, deadline);
         }
-      } catch (const HcclFailure&) {  // that rank died: its peers will see its sockets closed
+      } catch (const RankFailure&) {  // that rank died: its peers will see its sockets closed
       }
     }
     for (auto& row : sockets) {
@@ -164,14 +160,14 @@ class Root {
     }
   }
 
-  void refuse(HcclResult code, const std::string& text) {
+  void refuse(Problem problem, const std::string& text) {
     AnswerRecord answer{};
-    answer.code = code;
+    answer.problem = problem;
     copy_text(answer.text, sizeof answer.text, text);
     for (Guest& guest : guests_) {
       try {
         write_all(guest.socket, &answer, sizeof answer, deadline_after(std::chrono::seconds(1)));
-      } catch (const HcclFailure&) {
+      } catch (const RankFailure&) {
       }
     }
   }
@@ -199,10 +195,10 @@ Joined ask(int socket, const Joining& joining) {
   AnswerRecord answer{};
   if (!write_all(socket, &record, sizeof record, deadline) ||
       !read_all(socket, &answer, sizeof answer, deadline)) {
-    throw HcclFailure(HCCL_E_TCP_CONNECT, "the root rank went away while the ranks were joining");
+    throw RankFailure(Problem::connect, "the root rank went away while the ranks were joining");
   }
-  if (answer.code != HCCL_SUCCESS) {
-    throw HcclFailure(static_cast<HcclResult>(answer.code), answer.text);
+  if (answer.problem != Problem::none) {
+    throw RankFailure(answer.problem, answer.text);
   }
   Joined joined{answer.name, receive_sockets(socket, joining.ranks - 1, deadline)};
   joined.sockets.insert(joined.sockets.begin() + joining.rank, -1);
@@ -222,12 +218,12 @@ Joined ask_and_close(int socket, const Joining& joining) {
 
 void check(const Joining& joining) {
   if (joining.ranks == 0 || joining.rank >= joining.ranks) {
-    throw HcclFailure(HCCL_E_PARA, "rank " + std::to_string(joining.rank) +
+    throw RankFailure(Problem::argument, "rank " + std::to_string(joining.rank) +
                                        " is not below the number of ranks, " +
                                        std::to_string(joining.ranks));
   }
   if (joining.ranks > kMostRanks) {
-    throw HcclFailure(HCCL_E_NOT_SUPPORT, "the simulator joins at most " +
+    throw RankFailure(Problem::not_supported, "the simulator joins at most " +
                                               std::to_string(kMostRanks) + " ranks, not " +
                                               std::to_string(joining.ranks));
   }
@@ -238,36 +234,36 @@ void check(const Joining& joining) {
 std::string unique_name() {
   std::random_device source;
   char text[64];
-  std::snprintf(text, sizeof text, "accel-sim-hccl-%d-%08x%08x", static_cast<int>(getpid()),
+  std::snprintf(text, sizeof text, "accel-sim-ranks-%d-%08x%08x", static_cast<int>(getpid()),
                 source(), source());
   return text;
 }
 
-void make_root(HcclRootInfo& info) {
+RootRecord make_root() {
   RootRecord record{};
   std::memcpy(record.magic, kRootMagic, sizeof kRootMagic);
   const std::string name = unique_name();
   copy_text(record.address, sizeof record.address, name);
-  std::memset(&info, 0, sizeof info);
   const int listener = listen_at(name);
-  if (listener < 0) throw HcclFailure(HCCL_E_INTERNAL, "the address " + name + " is in use");
+  if (listener < 0) throw RankFailure(Problem::internal, "the address " + name + " is in use");
   start_root(listener);
-  std::memcpy(&info, &record, sizeof record);
+  return record;
 }
 
-Joined join(const HcclRootInfo& info, const Joining& joining) {
+Joined join(const RootRecord& record, const Joining& joining) {
   check(joining);
-  RootRecord record;
-  std::memcpy(&record, &info, sizeof record);
   if (std::memcmp(record.magic, kRootMagic, sizeof kRootMagic) != 0 ||
       std::memchr(record.address, 0, sizeof record.address) == nullptr) {
-    throw HcclFailure(HCCL_E_PARA, "rootInfo was not made by HcclGetRootInfo of this simulator");
+    throw RankFailure(Problem::argument, std::string(vendor().words.root_record) +
+                                             " was not made by " + vendor().words.root_function +
+                                             " of this simulator");
   }
   const int socket = connect_to(record.address);
   if (socket < 0) {
-    throw HcclFailure(HCCL_E_TCP_CONNECT,
-                      "nobody answers at the root: its process is gone, or this rootInfo was used "
-                      "before (each communicator needs its own)");
+    throw RankFailure(Problem::connect,
+                      std::string("nobody answers at the root: its process is gone, or this ") +
+                          vendor().words.root_record +
+                          " was used before (each communicator needs its own)");
   }
   return ask_and_close(socket, joining);
 }
@@ -278,7 +274,8 @@ Joined join_by_name(const std::string& address, const Joining& joining) {
   if (joining.rank == 0) {
     const int listener = listen_at(address);
     if (listener < 0) {
-      throw HcclFailure(HCCL_E_UNAVAIL, "another process has joined as rank 0 of this rank table");
+      throw RankFailure(Problem::unavailable,
+                        "another process has joined as rank 0 of this rank table");
     }
     start_root(listener);
   }
@@ -286,7 +283,8 @@ Joined join_by_name(const std::string& address, const Joining& joining) {
     const int socket = connect_to(address);
     if (socket >= 0) return ask_and_close(socket, joining);
     if (Clock::now() > deadline) {
-      throw HcclFailure(HCCL_E_TIMEOUT, "rank 0 did not come in time (HCCL_CONNECT_TIMEOUT)");
+      throw RankFailure(Problem::timeout,
+                        std::string("rank 0 did not come in time") + vendor().words.connect_limit);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
@@ -305,4 +303,4 @@ std::vector<Joined> join_here(std::uint32_t ranks, const std::string& name) {
   return all;
 }
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

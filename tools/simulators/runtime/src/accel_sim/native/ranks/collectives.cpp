@@ -1,4 +1,4 @@
-#include "collectives.hpp"
+#include "accel_sim/ranks/collectives.hpp"
 
 #include <unistd.h>
 
@@ -8,11 +8,12 @@
 
 #include "accel_sim/memory.hpp"
 #include "accel_sim/modes.hpp"
+#include "accel_sim/ranks/vendor.hpp"
 #include "accel_sim/streams.hpp"
 #include "buffers.hpp"
 #include "reduce.hpp"
 
-namespace accel_hccl {
+namespace accel_ranks {
 namespace {
 
 struct Piece {
@@ -77,10 +78,10 @@ class Exchange {
     for (std::uint32_t peer = 0; peer < ranks; ++peer) {
       if (peer == mesh_.rank() || incoming[peer].bytes == 0) continue;
       received[peer] = mesh_.receive(peer, tag, deadline_, [&] {
-        return "rank " + std::to_string(peer) + " sent no data in time (HCCL_EXEC_TIMEOUT)";
+        return "rank " + std::to_string(peer) + " sent no data in time" + vendor().words.call_limit;
       });
       if (received[peer].size() != incoming[peer].bytes) {
-        throw HcclFailure(HCCL_E_INTERNAL, "rank " + std::to_string(peer) + " sent " +
+        throw RankFailure(Problem::internal, "rank " + std::to_string(peer) + " sent " +
                                                std::to_string(received[peer].size()) +
                                                " bytes instead of " +
                                                std::to_string(incoming[peer].bytes));
@@ -134,13 +135,11 @@ void reduce_to_root(Communicator& communicator, const CollectiveCall& call, Exch
 void broadcast(Communicator& communicator, const CollectiveCall& call, Exchange& exchange) {
   const std::uint32_t ranks = communicator.size();
   const std::size_t bytes = call.count * element_size(call.type);
-  std::uint8_t* buffer = bytes_at(call.receive, bytes);
   std::vector<Piece> outgoing(ranks);
   std::vector<Target> incoming(ranks);
+  incoming[call.root] = {bytes_at(call.receive, bytes), bytes};
   if (communicator.rank() == call.root) {
-    std::fill(outgoing.begin(), outgoing.end(), Piece{buffer, bytes});
-  } else {
-    incoming[call.root] = {buffer, bytes};
+    std::fill(outgoing.begin(), outgoing.end(), Piece{bytes_at(call.send, bytes), bytes});
   }
   exchange.move(outgoing, incoming);
 }
@@ -158,27 +157,27 @@ void scatter(Communicator& communicator, const CollectiveCall& call, Exchange& e
   exchange.move(outgoing, incoming);
 }
 
-// Rank r's piece goes to all, at receive_offsets[r].
+// Rank r's piece goes to all, at receive_at[r].
 void all_gather(Communicator& communicator, const CollectiveCall& call, Exchange& exchange) {
   const std::uint32_t ranks = communicator.size();
   const std::size_t size = element_size(call.type);
   std::vector<Target> incoming(ranks);
   for (std::uint32_t i = 0; i < ranks; ++i) {
     const std::size_t bytes = call.receive_counts[i] * size;
-    incoming[i] = {bytes_at(offset(call.receive, call.receive_offsets[i] * size), bytes), bytes};
+    incoming[i] = {bytes_at(call.receive_at[i], bytes), bytes};
   }
   const std::size_t mine = call.receive_counts[communicator.rank()] * size;
   exchange.move(std::vector<Piece>(ranks, Piece{bytes_at(call.send, mine), mine}), incoming);
 }
 
-// The pieces at send_offsets[r] of all are reduced on rank r.
+// The pieces at send_at[r] of all are reduced on rank r.
 void reduce_scatter(Communicator& communicator, const CollectiveCall& call, Exchange& exchange) {
   const std::uint32_t ranks = communicator.size();
   const std::size_t size = element_size(call.type);
   std::vector<Piece> outgoing(ranks);
   for (std::uint32_t i = 0; i < ranks; ++i) {
     const std::size_t bytes = call.send_counts[i] * size;
-    outgoing[i] = {bytes_at(offset(call.send, call.send_offsets[i] * size), bytes), bytes};
+    outgoing[i] = {bytes_at(call.send_at[i], bytes), bytes};
   }
   const std::size_t mine = call.send_counts[communicator.rank()];
   exchange.reduce_into(outgoing, bytes_at(call.receive, mine * size), mine, call);
@@ -193,8 +192,8 @@ void all_to_all(Communicator& communicator, const CollectiveCall& call, Exchange
   for (std::uint32_t i = 0; i < ranks; ++i) {
     const std::size_t out = call.send_counts[i] * send_size;
     const std::size_t in = call.receive_counts[i] * receive_size;
-    outgoing[i] = {bytes_at(offset(call.send, call.send_offsets[i] * send_size), out), out};
-    incoming[i] = {bytes_at(offset(call.receive, call.receive_offsets[i] * receive_size), in), in};
+    outgoing[i] = {bytes_at(call.send_at[i], out), out};
+    incoming[i] = {bytes_at(call.receive_at[i], in), in};
   }
   exchange.move(outgoing, incoming);
 }
@@ -203,6 +202,19 @@ std::uint64_t sum(const std::vector<std::uint64_t>& values) {
   std::uint64_t total = 0;
   for (const std::uint64_t value : values) total += value;
   return total;
+}
+
+// All that the call reads and writes. Pieces of a buffer are checked by its begin.
+std::vector<NamedBuffer> buffers_of(const CollectiveCall& call) {
+  const Words& words = vendor().words;
+  std::vector<NamedBuffer> all{{words.send, call.send}, {words.receive, call.receive}};
+  for (std::size_t i = 0; i < call.send_at.size() && call.send == nullptr; ++i) {
+    if (call.send_counts[i] > 0) all.push_back({words.send, call.send_at[i]});
+  }
+  for (std::size_t i = 0; i < call.receive_at.size() && call.receive == nullptr; ++i) {
+    if (call.receive_counts[i] > 0) all.push_back({words.receive, call.receive_at[i]});
+  }
+  return all;
 }
 
 // The fault "rank_dies": nothing of the process gets a chance to clean up.
@@ -238,13 +250,11 @@ void launch(const CommunicatorPointer& communicator, CollectiveCall call, void* 
   accel_sim::Stream& stream = checked_stream(*communicator, call.operation, stream_handle);
   communicator->check_alive();
   if (call.operation != Operation::kBarrier) {
-    const HcclReduceOp* reduction = call.reduces ? &call.reduction : nullptr;
-    check_buffers(call.operation, call.type, reduction,
-                  {{"sendBuf", call.send}, {"recvBuf", call.receive}});
-    element_size(call.receive_type);
+    check_buffers(call.operation, call.type, call.reduces ? &call.reduction : nullptr,
+                  buffers_of(call));
   }
   if (call.root >= communicator->size()) {
-    throw HcclFailure(HCCL_E_PARA, std::string(operation_name(call.operation)) + ": root " +
+    throw RankFailure(Problem::argument, std::string(operation_name(call.operation)) + ": root " +
                                        std::to_string(call.root) + " is not below the " +
                                        std::to_string(communicator->size()) + " ranks");
   }
@@ -253,7 +263,8 @@ void launch(const CommunicatorPointer& communicator, CollectiveCall call, void* 
   const std::uint64_t bytes = elements * element_size(call.type);
   Communicator* const raw = communicator.get();  // the task holds a reference
   communicator->submit(
-      stream, call.operation, bytes, [raw] { return Communicator::Numbers{raw->next_collective()}; },
+      stream, call.operation, bytes,
+      [raw] { return Communicator::Numbers{raw->next_collective()}; },
       [raw, call = std::move(call)](const Communicator::Numbers& numbers) {
         die_if_planned(raw->rank());
         const Deadline deadline = raw->call_deadline();
@@ -262,4 +273,4 @@ void launch(const CommunicatorPointer& communicator, CollectiveCall call, void* 
       });
 }
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

@@ -1,4 +1,4 @@
-#include "messages.hpp"
+#include "accel_sim/ranks/messages.hpp"
 
 #include <cstring>
 #include <set>
@@ -6,15 +6,17 @@
 
 #include "accel_sim/memory.hpp"
 #include "accel_sim/modes.hpp"
+#include "accel_sim/ranks/operations.hpp"
+#include "accel_sim/ranks/vendor.hpp"
 #include "accel_sim/streams.hpp"
 #include "buffers.hpp"
 
-namespace accel_hccl {
+namespace accel_ranks {
 namespace {
 
 // What a sender tells before it sends.
 struct Offer {
-  std::int32_t type;
+  DataType type;
   std::uint32_t unused;
   std::uint64_t count;
 };
@@ -30,7 +32,7 @@ std::string describe(const Message& message) {
          std::to_string(message.peer);
 }
 
-std::string amount(std::uint64_t count, HcclDataType type) {
+std::string amount(std::uint64_t count, DataType type) {
   return std::to_string(count) + " elements of " + type_name(type);
 }
 
@@ -92,7 +94,9 @@ class Meeting {
     const Message& message = messages_[i];
     const std::optional<Bytes> answer = mesh_.poll(message.peer, tag(FrameKind::kTake, i));
     if (!answer) return false;
-    if (!answer->empty()) throw HcclFailure(HCCL_E_PARA, std::string(answer->begin(), answer->end()));
+    if (!answer->empty()) {
+      throw RankFailure(Problem::argument, std::string(answer->begin(), answer->end()));
+    }
     const std::size_t bytes = size_of(message);
     mesh_.send(message.peer, tag(FrameKind::kMessage, i), accel_sim::host_of(message.buffer, bytes),
                bytes, deadline_);
@@ -109,7 +113,7 @@ class Meeting {
       std::memcpy(&offer, offered->data(), std::min(sizeof offer, offered->size()));
       try {
         compare(offer, message);
-      } catch (const HcclFailure& failure) {
+      } catch (const RankFailure& failure) {
         const std::string text = failure.what();
         mesh_.send(message.peer, tag(FrameKind::kTake, i), text.data(), text.size(), deadline_);
         throw;
@@ -128,11 +132,10 @@ class Meeting {
   }
 
   void compare(const Offer& offer, const Message& receive) const {
-    const auto type = static_cast<HcclDataType>(offer.type);
-    if (offer.count == receive.count && type == receive.type) return;
-    throw HcclFailure(HCCL_E_PARA, "the ranks' calls do not match: rank " +
+    if (offer.count == receive.count && offer.type == receive.type) return;
+    throw RankFailure(Problem::argument, "the ranks' calls do not match: rank " +
                                        std::to_string(receive.peer) + " sends " +
-                                       amount(offer.count, type) + " to rank " +
+                                       amount(offer.count, offer.type) + " to rank " +
                                        std::to_string(mesh_.rank()) + ", which receives " +
                                        amount(receive.count, receive.type));
   }
@@ -149,7 +152,7 @@ class Meeting {
         text += ", that rank waits in a collective";
       }
     }
-    throw HcclFailure(HCCL_E_TIMEOUT, text + " (HCCL_EXEC_TIMEOUT)");
+    throw RankFailure(Problem::timeout, text + vendor().words.call_limit);
   }
 
   Mesh& mesh_;
@@ -167,24 +170,27 @@ void check(const Communicator& communicator, Operation operation,
   std::set<std::pair<bool, std::uint32_t>> met;
   for (const Message& message : messages) {
     if (message.peer >= communicator.size()) {
-      throw HcclFailure(HCCL_E_PARA, call + ": the peer " + std::to_string(message.peer) +
+      throw RankFailure(Problem::argument, call + ": the peer " + std::to_string(message.peer) +
                                          " is not below the " +
                                          std::to_string(communicator.size()) + " ranks");
     }
-    if (message.count > 0) check_pointer("buf", message.buffer);
-    check_buffers(operation, message.type, nullptr, {{"buf", message.buffer}});
+    if (message.count > 0) check_pointer(vendor().words.buffer, message.buffer);
+    check_buffers(operation, message.type, nullptr, {{vendor().words.buffer, message.buffer}});
     if (message.peer == communicator.rank()) ++(message.sends ? own_sends : own_receives);
-    if (!met.emplace(message.sends, message.peer).second && accel_sim::modes().strict) {
-      throw HcclFailure(HCCL_E_PARA, call + " has two messages " +
+    if (!met.emplace(message.sends, message.peer).second && vendor().one_message_each &&
+        accel_sim::modes().strict) {
+      throw RankFailure(Problem::argument, call + " has two messages " +
                                          (message.sends ? "to" : "from") + " rank " +
                                          std::to_string(message.peer) +
-                                         ": HCCL allows one of each in a call (strict mode)");
+                                         ": " + vendor().words.library +
+                                         " allows one of each in a call (strict mode)");
     }
   }
   if (own_sends != own_receives) {
-    throw HcclFailure(HCCL_E_PARA, call + ": rank " + std::to_string(communicator.rank()) + " has " +
-                                       std::to_string(own_sends) + " sends to itself and " +
-                                       std::to_string(own_receives) + " receives from itself");
+    throw RankFailure(Problem::argument,
+                      call + ": rank " + std::to_string(communicator.rank()) + " has " +
+                          std::to_string(own_sends) + " sends to itself and " +
+                          std::to_string(own_receives) + " receives from itself");
   }
 }
 
@@ -212,4 +218,4 @@ void launch_messages(const CommunicatorPointer& communicator, Operation operatio
                        });
 }
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

@@ -1,9 +1,11 @@
-#include "groups.hpp"
+#include "accel_sim/ranks/groups.hpp"
 
 #include <exception>
 #include <utility>
 
-namespace accel_hccl {
+#include "accel_sim/ranks/vendor.hpp"
+
+namespace accel_ranks {
 namespace {
 
 struct Held {
@@ -35,7 +37,10 @@ bool in_group() { return group.depth > 0; }
 void start_group() { ++group.depth; }
 
 void end_group() {
-  if (group.depth == 0) throw HcclFailure(HCCL_E_PARA, "HcclGroupEnd without HcclGroupStart");
+  if (group.depth == 0) {
+    throw RankFailure(Problem::argument, std::string(vendor().words.group_end) + " without " +
+                                             vendor().words.group_start);
+  }
   if (--group.depth > 0) return;
   const std::vector<Held> all = std::exchange(group.held, {});
   std::exception_ptr first;
@@ -65,4 +70,4 @@ void hold(const CommunicatorPointer& communicator, const Message& message, void*
   group.held.push_back({nullptr, communicator, stream, {message}});
 }
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

@@ -12,10 +12,10 @@
 #include <thread>
 #include <vector>
 
-#include "failure.hpp"
-#include "wire.hpp"
+#include "accel_sim/ranks/failure.hpp"
+#include "accel_sim/ranks/wire.hpp"
 
-namespace accel_hccl {
+namespace accel_ranks __attribute__((visibility("default"))) {
 
 using Bytes = std::vector<std::uint8_t>;
 
@@ -32,11 +32,11 @@ class Mesh {
   std::uint32_t rank() const { return rank_; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(peers_.size()); }
 
-  /// Throws HCCL_E_REMOTE when the peer is gone, and the mesh's failure if it has one.
+  /// Throws remote when the peer is gone, and the mesh's failure if it has one.
   void send(std::uint32_t peer, const Tag& tag, const void* data, std::size_t bytes,
             Deadline deadline);
 
-  /// Waits for a message. Throws HCCL_E_TIMEOUT with `what()` after the deadline, HCCL_E_REMOTE
+  /// Waits for a message. Throws timeout with `what()` after the deadline, remote
   /// when the peer is gone without having sent it, and the mesh's failure.
   Bytes receive(std::uint32_t peer, const Tag& tag, Deadline deadline,
                 const std::function<std::string()>& what);
@@ -50,10 +50,10 @@ class Mesh {
   bool wait_change(std::uint64_t seen, Deadline deadline);
 
   /// Fails every waiting and later call of this rank, and of the others too when `tell`.
-  void fail(HcclResult code, const std::string& text, bool tell);
-  /// HCCL_SUCCESS, or why the mesh failed. A peer that died counts once `grace` has passed since.
-  HcclResult state(std::chrono::milliseconds grace, std::string* text) const;
-  /// Forgets a failure (HcclCommResume); throws when a peer is gone for good.
+  void fail(Problem code, const std::string& text, bool tell);
+  /// none, or why the mesh failed. A peer that died counts once `grace` has passed since.
+  Problem state(std::chrono::milliseconds grace, std::string* text) const;
+  /// Forgets a failure of this rank; throws when a peer is gone for good.
   void resume();
 
   /// Says goodbye and closes. Waiting calls fail.
@@ -89,10 +89,10 @@ class Mesh {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t changes_ = 0;
-  HcclResult code_ = HCCL_SUCCESS;
+  Problem code_ = Problem::none;
   std::string text_;
   std::atomic<bool> closing_{false};
   std::thread reader_;
 };
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

@@ -1,4 +1,4 @@
-#include "communicator.hpp"
+#include "accel_sim/ranks/communicator.hpp"
 
 #include <pthread.h>
 
@@ -6,32 +6,15 @@
 #include <utility>
 
 #include "accel_sim/failure.hpp"
+#include "accel_sim/ranks/vendor.hpp"
 #include "accel_sim/streams.hpp"
 
-namespace accel_hccl {
+namespace accel_ranks {
 namespace {
-
-// Codes of stream errors (acl/error_codes/rt_error_codes.h): 910B reports a notify wait that ran out
-// of time as 507048, and a failed communication task as 507018.
-constexpr int kStreamTimeout = 507048;
-constexpr int kStreamFailed = 507018;
-
-std::chrono::milliseconds variable(const char* name, std::chrono::milliseconds otherwise,
-                                   std::int64_t unit_ms) {
-  const char* text = std::getenv(name);
-  if (text == nullptr || *text == 0) return otherwise;
-  char* end = nullptr;
-  const long long value = std::strtoll(text, &end, 10);
-  if (*end != 0 || value < 0 || value > 2147483647) {
-    throw HcclFailure(HCCL_E_PARA,
-                      std::string(name) + " must be a whole number >= 0, not '" + text + "'");
-  }
-  return std::chrono::milliseconds(value * unit_ms);
-}
 
 struct Registry {
   std::mutex mutex;
-  std::map<HcclComm, CommunicatorPointer> communicators;
+  std::map<void*, CommunicatorPointer> communicators;
 };
 
 void close_all_in_child();
@@ -57,7 +40,7 @@ void close_all_in_child() {
 // A process that ends in an orderly way is no dead rank, even if it destroyed nothing.
 void leave_at_exit() {
   if (forked) return;
-  std::map<HcclComm, CommunicatorPointer> all;
+  std::map<void*, CommunicatorPointer> all;
   {
     std::lock_guard<std::mutex> lock(registry().mutex);
     all = registry().communicators;
@@ -67,13 +50,18 @@ void leave_at_exit() {
 
 }  // namespace
 
-Times times_from_environment() {
-  Times times;
-  times.connect = variable("HCCL_CONNECT_TIMEOUT", times.connect, 1000);
-  times.execute = variable("HCCL_EXEC_TIMEOUT", times.execute, 1000);
-  times.death = variable("HCCL_SIM_DEATH_MS", times.death, 1);
-  times.destroy = variable("HCCL_SIM_DESTROY_MS", times.destroy, 1);
-  return times;
+std::chrono::milliseconds time_from_environment(const char* name,
+                                                std::chrono::milliseconds otherwise,
+                                                std::int64_t unit_ms) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == 0) return otherwise;
+  char* end = nullptr;
+  const long long value = std::strtoll(text, &end, 10);
+  if (*end != 0 || value < 0 || value > 2147483647) {
+    throw RankFailure(Problem::argument,
+                      std::string(name) + " must be a whole number >= 0, not '" + text + "'");
+  }
+  return std::chrono::milliseconds(value * unit_ms);
 }
 
 // One call on a stream. When a stream drops it unrun, the other ranks would wait for it in vain.
@@ -84,7 +72,8 @@ class Ticket {
   }
   ~Ticket() {
     if (!ran && !refused) {
-      communicator_->mesh().fail(HCCL_E_RUNTIME, "its stream dropped the call, after an error", true);
+      communicator_->mesh().fail(Problem::runtime, "its stream dropped the call, after an error",
+                                 true);
     }
     communicator_->end();
   }
@@ -132,8 +121,8 @@ Deadline Communicator::call_deadline() const {
 
 void Communicator::check_alive() const {
   std::string text;
-  const HcclResult code = mesh_.state(std::chrono::milliseconds(0), &text);
-  if (code != HCCL_SUCCESS) throw HcclFailure(code, text + " (" + where() + ")");
+  const Problem code = mesh_.state(std::chrono::milliseconds(0), &text);
+  if (code != Problem::none) throw RankFailure(code, text + " (" + where() + ")");
 }
 
 void Communicator::submit(accel_sim::Stream& stream, Operation operation, std::uint64_t bytes,
@@ -162,12 +151,13 @@ void Communicator::submit(accel_sim::Stream& stream, Operation operation, std::u
       } else {
         run(numbers);
       }
-    } catch (const HcclFailure& failure) {
-      self->mesh_.fail(failure.code, failure.what(), true);
-      throw accel_sim::Failure(failure.code == HCCL_E_TIMEOUT ? kStreamTimeout : kStreamFailed,
+    } catch (const RankFailure& failure) {
+      self->mesh_.fail(failure.problem, failure.what(), true);
+      throw accel_sim::Failure(failure.problem == Problem::timeout ? vendor().stream_timeout
+                                                                   : vendor().stream_failed,
                                self->where() + ": " + failure.what());
     } catch (const std::exception& failure) {
-      self->mesh_.fail(HCCL_E_RUNTIME, failure.what(), true);
+      self->mesh_.fail(Problem::runtime, failure.what(), true);
       throw;
     }
   };
@@ -182,7 +172,9 @@ void Communicator::submit(accel_sim::Stream& stream, Operation operation, std::u
       ticket->refused = true;
       accel_sim::Task tell;
       tell.control = true;
-      tell.run = [self] { self->mesh_.fail(HCCL_E_RUNTIME, "a planned fault on its stream", true); };
+      tell.run = [self] {
+        self->mesh_.fail(Problem::runtime, "a planned fault on its stream", true);
+      };
       accel_sim::submit(stream, std::move(tell));
     }
   } catch (...) {
@@ -215,28 +207,38 @@ void Communicator::destroy() {
   mesh_.close();
 }
 
-HcclComm publish(CommunicatorPointer communicator) {
+bool Communicator::busy() const {
+  std::lock_guard<std::mutex> lock(pending_mutex_);
+  return pending_ != 0;
+}
+
+void Communicator::abort() {
+  mesh_.fail(Problem::unavailable, "the communicator was aborted", true);
+  mesh_.close();
+}
+
+void* publish(CommunicatorPointer communicator) {
   std::lock_guard<std::mutex> lock(registry().mutex);
-  HcclComm handle = communicator.get();
+  void* handle = communicator.get();
   registry().communicators[handle] = std::move(communicator);
   return handle;
 }
 
-CommunicatorPointer communicator_of(HcclComm handle) {
-  if (handle == nullptr) throw HcclFailure(HCCL_E_PTR, "comm is a null pointer");
+CommunicatorPointer communicator_of(void* handle) {
+  if (handle == nullptr) throw RankFailure(Problem::null_pointer, "comm is a null pointer");
   std::lock_guard<std::mutex> lock(registry().mutex);
   const auto found = registry().communicators.find(handle);
   if (found == registry().communicators.end()) {
-    throw HcclFailure(HCCL_E_PARA, "comm is no communicator, or was destroyed");
+    throw RankFailure(Problem::argument, "comm is no communicator, or was destroyed");
   }
   return found->second;
 }
 
-CommunicatorPointer retire(HcclComm handle) {
+CommunicatorPointer retire(void* handle) {
   CommunicatorPointer communicator = communicator_of(handle);
   std::lock_guard<std::mutex> lock(registry().mutex);
   registry().communicators.erase(handle);
   return communicator;
 }
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

@@ -2,16 +2,17 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "abi.hpp"
+namespace accel_ranks __attribute__((visibility("default"))) {
 
-namespace accel_hccl {
-
-/// The most ranks that one communicator of the simulator joins: the chips of the largest 910B server.
+/// The most ranks that one communicator of the simulator joins: the chips of the largest server
+/// that a simulator poses as.
 constexpr std::uint32_t kMostRanks = 16;
+constexpr std::size_t kNameLength = 128;  // of a communicator's name, with the terminating zero
 
 /// What a rank brings, and what it must have in common with the others.
 struct Joining {
@@ -26,13 +27,19 @@ struct Joined {
   std::vector<int> sockets;  // one for each rank; -1 for this rank itself
 };
 
-/// Starts a root in this process (a thread that ends when all ranks have joined, or on a timeout)
-/// and writes how to reach it.
-void make_root(HcclRootInfo& info);
+/// How to reach a root: plain bytes that the program carries to the other ranks.
+struct RootRecord {
+  char magic[16];
+  char address[80];
+};
 
-/// Joins the root that `info` names. Throws HCCL_E_PARA when `info` is none, HCCL_E_TCP_CONNECT when
-/// the root's process is gone, HCCL_E_TIMEOUT naming the ranks that did not come.
-Joined join(const HcclRootInfo& info, const Joining& joining);
+/// Starts a root in this process (a thread that ends when all ranks have joined, or on a timeout)
+/// and returns how to reach it.
+RootRecord make_root();
+
+/// Joins the root that the record names. Throws argument when it is none, connect when the root's
+/// process is gone, timeout naming the ranks that did not come.
+Joined join(const RootRecord& root, const Joining& joining);
 
 /// Joins by a name that all ranks can work out (a rank table's): rank 0 is the root.
 Joined join_by_name(const std::string& address, const Joining& joining);
@@ -43,4 +50,4 @@ std::vector<Joined> join_here(std::uint32_t ranks, const std::string& name);
 /// A name that no other communicator of this machine has.
 std::string unique_name();
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

@@ -14,22 +14,23 @@
 #include <vector>
 
 #include "accel_sim/streams.hpp"
-#include "dtypes.hpp"
-#include "mesh.hpp"
-#include "rendezvous.hpp"
+#include "accel_sim/ranks/dtypes.hpp"
+#include "accel_sim/ranks/mesh.hpp"
+#include "accel_sim/ranks/rendezvous.hpp"
 
-namespace accel_hccl {
+namespace accel_ranks __attribute__((visibility("default"))) {
 
-/// Times in milliseconds, from the environment unless a communicator's configuration says otherwise.
+/// A vendor library reads them from its environment.
 struct Times {
-  std::chrono::milliseconds connect{120000};  // HCCL_CONNECT_TIMEOUT, seconds
-  std::chrono::milliseconds execute{1836000}; // HCCL_EXEC_TIMEOUT, seconds; 0: no limit
-  std::chrono::milliseconds death{1000};      // HCCL_SIM_DEATH_MS: until a death that no call
-                                              // waits for shows in HcclGetCommAsyncError
-  std::chrono::milliseconds destroy{1000};    // HCCL_SIM_DESTROY_MS: HcclCommDestroy ends calls
-                                              // on streams that made no progress for so long
+  std::chrono::milliseconds connect{120000};  // until all ranks have joined
+  std::chrono::milliseconds execute{0};       // of one call; 0: no limit
+  std::chrono::milliseconds death{1000};      // until a death that no call waits for shows
+  std::chrono::milliseconds destroy{1000};    // destroy() ends calls without progress for so long
 };
-Times times_from_environment();
+/// The environment variable `name`, a whole number of `unit_ms` milliseconds, or `otherwise`.
+std::chrono::milliseconds time_from_environment(const char* name,
+                                                std::chrono::milliseconds otherwise,
+                                                std::int64_t unit_ms);
 
 class Communicator : public std::enable_shared_from_this<Communicator> {
  public:
@@ -61,14 +62,19 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   /// The limit of a call that begins now.
   Deadline call_deadline() const;
 
-  /// HcclGetCommAsyncError. `text` may be nullptr.
-  HcclResult state(std::string* text) const { return mesh_.state(times_.death, text); }
+  /// What the communicator failed with, if it did. `text` may be nullptr.
+  Problem state(std::string* text) const { return mesh_.state(times_.death, text); }
   /// Throws when the communicator has failed: no call is accepted after that.
   void check_alive() const;
   void resume();
 
+  /// True while calls are on streams.
+  bool busy() const;
+
   /// Lets what is on the streams go on while it makes progress, fails what is left, and leaves.
   void destroy();
+  /// Fails what is on the streams, here and on the other ranks, and leaves.
+  void abort();
 
   /// "communicator NAME, rank 1 of 4"
   std::string where() const;
@@ -86,7 +92,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   std::vector<std::uint64_t> receives_;
   std::map<std::pair<std::uint64_t, std::uint32_t>, std::uint32_t> subs_;
   std::mutex order_;
-  std::mutex pending_mutex_;
+  mutable std::mutex pending_mutex_;
   std::condition_variable none_pending_;
   std::uint64_t pending_ = 0;
   Mesh mesh_;
@@ -95,8 +101,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
 using CommunicatorPointer = std::shared_ptr<Communicator>;
 
 /// Handles are checked: one that was never given out, or was destroyed, is an error and no crash.
-HcclComm publish(CommunicatorPointer communicator);
-CommunicatorPointer communicator_of(HcclComm handle);  // throws HCCL_E_PTR, HCCL_E_PARA
-CommunicatorPointer retire(HcclComm handle);
+void* publish(CommunicatorPointer communicator);
+CommunicatorPointer communicator_of(
+    void* handle);  // throws null_pointer, argument
+CommunicatorPointer retire(void* handle);
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

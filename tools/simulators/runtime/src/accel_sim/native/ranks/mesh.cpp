@@ -1,4 +1,4 @@
-#include "mesh.hpp"
+#include "accel_sim/ranks/mesh.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -8,10 +8,10 @@
 #include <cerrno>
 #include <utility>
 
-namespace accel_hccl {
+namespace accel_ranks {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x4c434348;  // "HCCL"
+constexpr std::uint32_t kMagic = 0x4b4e4152;  // "RANK"
 
 }  // namespace
 
@@ -26,15 +26,15 @@ Mesh::Mesh(std::uint32_t rank, std::vector<int> sockets) : rank_(rank), peers_(s
 Mesh::~Mesh() { close(); }
 
 void Mesh::throw_if_failed() const {
-  if (code_ != HCCL_SUCCESS) throw HcclFailure(code_, text_);
+  if (code_ != Problem::none) throw RankFailure(code_, text_);
 }
 
 void Mesh::throw_if_gone(std::uint32_t peer) const {
   if (peers_[peer].died) {
-    throw HcclFailure(HCCL_E_REMOTE, "rank " + std::to_string(peer) + " died");
+    throw RankFailure(Problem::remote, "rank " + std::to_string(peer) + " died");
   }
   if (peers_[peer].left) {
-    throw HcclFailure(HCCL_E_REMOTE,
+    throw RankFailure(Problem::remote,
                       "rank " + std::to_string(peer) + " has destroyed its communicator");
   }
 }
@@ -52,15 +52,15 @@ void Mesh::send(std::uint32_t peer, const Tag& tag, const void* data, std::size_
     std::lock_guard<std::mutex> lock(peers_[peer].writing);
     sent = write_all(peers_[peer].socket, &header, sizeof header, deadline) &&
            write_all(peers_[peer].socket, data, bytes, deadline);
-  } catch (const HcclFailure& failure) {
-    throw HcclFailure(failure.code, "sending to rank " + std::to_string(peer) + ": " +
+  } catch (const RankFailure& failure) {
+    throw RankFailure(failure.problem, "sending to rank " + std::to_string(peer) + ": " +
                                         failure.what());
   }
   if (sent) return;
   std::lock_guard<std::mutex> lock(mutex_);
   throw_if_failed();
   throw_if_gone(peer);
-  throw HcclFailure(HCCL_E_REMOTE, "rank " + std::to_string(peer) + " died");
+  throw RankFailure(Problem::remote, "rank " + std::to_string(peer) + " died");
 }
 
 std::optional<Bytes> Mesh::take(std::uint32_t peer, const Tag& tag) {
@@ -79,10 +79,11 @@ Bytes Mesh::receive(std::uint32_t peer, const Tag& tag, Deadline deadline,
     if (std::optional<Bytes> bytes = take(peer, tag)) return std::move(*bytes);
     throw_if_failed();
     throw_if_gone(peer);
-    if (changed_.wait_until(lock, deadline) == std::cv_status::timeout && Clock::now() >= deadline) {
+    if (changed_.wait_until(lock, deadline) == std::cv_status::timeout &&
+        Clock::now() >= deadline) {
       if (std::optional<Bytes> bytes = take(peer, tag)) return std::move(*bytes);
       lock.unlock();
-      throw HcclFailure(HCCL_E_TIMEOUT, what());
+      throw RankFailure(Problem::timeout, what());
     }
   }
 }
@@ -112,10 +113,10 @@ bool Mesh::wait_change(std::uint64_t seen, Deadline deadline) {
   return changed_.wait_until(lock, deadline, [&] { return changes_ > seen; });
 }
 
-void Mesh::fail(HcclResult code, const std::string& text, bool tell) {
+void Mesh::fail(Problem code, const std::string& text, bool tell) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (code_ != HCCL_SUCCESS) return;
+    if (code_ != Problem::none) return;
     code_ = code;
     text_ = text;
     ++changes_;
@@ -132,30 +133,30 @@ void Mesh::fail(HcclResult code, const std::string& text, bool tell) {
       if (write_all(peers_[peer].socket, &header, sizeof header, deadline)) {
         write_all(peers_[peer].socket, text.data(), text.size(), deadline);
       }
-    } catch (const HcclFailure&) {
+    } catch (const RankFailure&) {
     }
   }
 }
 
-HcclResult Mesh::state(std::chrono::milliseconds grace, std::string* text) const {
+Problem Mesh::state(std::chrono::milliseconds grace, std::string* text) const {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (code_ != HCCL_SUCCESS) {
+  if (code_ != Problem::none) {
     if (text != nullptr) *text = text_;
     return code_;
   }
   for (std::size_t i = 0; i < peers_.size(); ++i) {
     if (peers_[i].died && Clock::now() - peers_[i].when >= grace) {
       if (text != nullptr) *text = "rank " + std::to_string(i) + " died";
-      return HCCL_E_REMOTE;
+      return Problem::remote;
     }
   }
-  return HCCL_SUCCESS;
+  return Problem::none;
 }
 
 void Mesh::resume() {
   std::lock_guard<std::mutex> lock(mutex_);
   for (std::uint32_t peer = 0; peer < size(); ++peer) throw_if_gone(peer);
-  code_ = HCCL_SUCCESS;
+  code_ = Problem::none;
   text_.clear();
   for (Peer& peer : peers_) peer.inbox.clear();
 }
@@ -169,10 +170,11 @@ void Mesh::close() {
       std::lock_guard<std::mutex> lock(peers_[peer].writing);
       write_all(peers_[peer].socket, &header, sizeof header,
                 deadline_after(std::chrono::milliseconds(500)));
-    } catch (const HcclFailure&) {
+    } catch (const RankFailure&) {
     }
   }
-  fail(HCCL_E_UNAVAIL, "the communicator was destroyed while this call was on its stream", false);
+  fail(Problem::unavailable, "the communicator was destroyed while this call was on its stream",
+       false);
   const char byte = 0;
   (void)!::write(wake_write_, &byte, 1);
   if (reader_.joinable()) reader_.join();
@@ -248,12 +250,12 @@ void Mesh::deliver(Peer& peer, std::uint32_t rank) {
   if (peer.header.kind == FrameKind::kGoodbye) {
     peer.left = true;
   } else if (peer.header.kind == FrameKind::kAbort) {
-    if (code_ == HCCL_SUCCESS) {
+    if (code_ == Problem::none) {
       const std::string reason(peer.payload.begin(), peer.payload.end());
-      const auto sent = static_cast<HcclResult>(peer.header.sequence);
+      const auto sent = static_cast<Problem>(peer.header.sequence);
       // What is wrong with the calls, or a death, is the same on all ranks: said in the same words.
-      const bool shared = sent == HCCL_E_PARA || sent == HCCL_E_REMOTE;
-      code_ = sent == HCCL_E_PARA ? HCCL_E_PARA : HCCL_E_REMOTE;
+      const bool shared = sent == Problem::argument || sent == Problem::remote;
+      code_ = sent == Problem::argument ? Problem::argument : Problem::remote;
       text_ = shared ? reason : "rank " + std::to_string(rank) + " failed: " + reason;
     }
   } else {
@@ -265,4 +267,4 @@ void Mesh::deliver(Peer& peer, std::uint32_t rank) {
   changed_.notify_all();
 }
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

@@ -5,10 +5,10 @@
 #include <string>
 #include <type_traits>
 
-#include "dtypes.hpp"
-#include "failure.hpp"
+#include "accel_sim/ranks/dtypes.hpp"
+#include "accel_sim/ranks/failure.hpp"
 
-namespace accel_hccl {
+namespace accel_ranks {
 namespace {
 
 float bits_to_float(std::uint32_t bits) {
@@ -46,7 +46,8 @@ struct Half {
     if (magnitude >= 0x47800000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};
     if (magnitude < 0x38800000u) {  // below 2^-14: a multiple of 2^-24
       const float scaled = bits_to_float(magnitude) * 0x1p24f;
-      return {static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>(std::nearbyint(scaled)))};
+      return {
+          static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>(std::nearbyint(scaled)))};
     }
     const std::uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
     return {static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13))};
@@ -71,10 +72,10 @@ template <typename T>
 constexpr bool kIsSixteenBitFloat = std::is_same_v<T, Half> || std::is_same_v<T, Bfloat16>;
 
 template <typename A>
-A combine(HcclReduceOp op, A left, A right) {
+A combine(Reduction op, A left, A right) {
   if constexpr (std::is_floating_point_v<A>) {
-    if (op == HCCL_REDUCE_SUM) return left + right;
-    if (op == HCCL_REDUCE_PROD) return left * right;
+    if (op == Reduction::sum) return left + right;
+    if (op == Reduction::prod) return left * right;
     if (std::isnan(left)) return left;
     if (std::isnan(right)) return right;
   } else {
@@ -82,10 +83,10 @@ A combine(HcclReduceOp op, A left, A right) {
     using Wide = std::conditional_t<sizeof(A) < 4, std::uint32_t, Unsigned>;  // no int promotion
     const Wide a = static_cast<Unsigned>(left);
     const Wide b = static_cast<Unsigned>(right);
-    if (op == HCCL_REDUCE_SUM) return static_cast<A>(static_cast<Unsigned>(a + b));
-    if (op == HCCL_REDUCE_PROD) return static_cast<A>(static_cast<Unsigned>(a * b));
+    if (op == Reduction::sum) return static_cast<A>(static_cast<Unsigned>(a + b));
+    if (op == Reduction::prod) return static_cast<A>(static_cast<Unsigned>(a * b));
   }
-  return op == HCCL_REDUCE_MAX ? (left < right ? right : left) : (right < left ? right : left);
+  return op == Reduction::max ? (left < right ? right : left) : (right < left ? right : left);
 }
 
 template <typename T>
@@ -96,7 +97,7 @@ T load(const std::uint8_t* base, std::size_t index) {  // the buffer may be unal
 }
 
 template <typename T>
-void reduce_as(HcclReduceOp op, const std::vector<const std::uint8_t*>& inputs,
+void reduce_as(Reduction op, const std::vector<const std::uint8_t*>& inputs,
                std::uint8_t* output, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     T result;
@@ -118,25 +119,25 @@ void reduce_as(HcclReduceOp op, const std::vector<const std::uint8_t*>& inputs,
 
 }  // namespace
 
-void reduce(HcclReduceOp op, HcclDataType type, const std::vector<const std::uint8_t*>& inputs,
+void reduce(Reduction op, DataType type, const std::vector<const std::uint8_t*>& inputs,
             std::uint8_t* output, std::size_t count) {
   switch (type) {
-    case HCCL_DATA_TYPE_INT8: return reduce_as<std::int8_t>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_INT16: return reduce_as<std::int16_t>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_INT32: return reduce_as<std::int32_t>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_INT64: return reduce_as<std::int64_t>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_UINT8: return reduce_as<std::uint8_t>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_UINT16: return reduce_as<std::uint16_t>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_UINT32: return reduce_as<std::uint32_t>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_UINT64: return reduce_as<std::uint64_t>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_FP16: return reduce_as<Half>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_BFP16: return reduce_as<Bfloat16>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_FP32: return reduce_as<float>(op, inputs, output, count);
-    case HCCL_DATA_TYPE_FP64: return reduce_as<double>(op, inputs, output, count);
+    case DataType::int8: return reduce_as<std::int8_t>(op, inputs, output, count);
+    case DataType::int16: return reduce_as<std::int16_t>(op, inputs, output, count);
+    case DataType::int32: return reduce_as<std::int32_t>(op, inputs, output, count);
+    case DataType::int64: return reduce_as<std::int64_t>(op, inputs, output, count);
+    case DataType::uint8: return reduce_as<std::uint8_t>(op, inputs, output, count);
+    case DataType::uint16: return reduce_as<std::uint16_t>(op, inputs, output, count);
+    case DataType::uint32: return reduce_as<std::uint32_t>(op, inputs, output, count);
+    case DataType::uint64: return reduce_as<std::uint64_t>(op, inputs, output, count);
+    case DataType::float16: return reduce_as<Half>(op, inputs, output, count);
+    case DataType::bfloat16: return reduce_as<Bfloat16>(op, inputs, output, count);
+    case DataType::float32: return reduce_as<float>(op, inputs, output, count);
+    case DataType::float64: return reduce_as<double>(op, inputs, output, count);
     default:
-      throw HcclFailure(HCCL_E_NOT_SUPPORT,
+      throw RankFailure(Problem::not_supported,
                         std::string("the simulator reduces no ") + type_name(type));
   }
 }
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

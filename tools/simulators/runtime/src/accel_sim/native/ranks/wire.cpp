@@ -1,4 +1,4 @@
-#include "wire.hpp"
+#include "accel_sim/ranks/wire.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,13 +10,13 @@
 #include <cstring>
 #include <tuple>
 
-#include "failure.hpp"
+#include "accel_sim/ranks/failure.hpp"
 
-namespace accel_hccl {
+namespace accel_ranks {
 namespace {
 
 [[noreturn]] void system_failure(const char* what) {
-  throw HcclFailure(HCCL_E_SYSCALL, std::string(what) + ": " + std::strerror(errno));
+  throw RankFailure(Problem::system, std::string(what) + ": " + std::strerror(errno));
 }
 
 // True when the socket is ready, false after the deadline.
@@ -37,7 +37,7 @@ socklen_t abstract_address(const std::string& name, sockaddr_un& address) {
   std::memset(&address, 0, sizeof address);
   address.sun_family = AF_UNIX;
   if (name.size() + 1 > sizeof address.sun_path) {
-    throw HcclFailure(HCCL_E_INTERNAL, "the address " + name + " is too long");
+    throw RankFailure(Problem::internal, "the address " + name + " is too long");
   }
   std::memcpy(address.sun_path + 1, name.data(), name.size());
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
@@ -67,7 +67,7 @@ bool write_all(int socket, const void* data, std::size_t bytes, Deadline deadlin
       bytes -= static_cast<std::size_t>(sent);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       if (!wait_for(socket, POLLOUT, deadline)) {
-        throw HcclFailure(HCCL_E_TIMEOUT, "its process takes no data");
+        throw RankFailure(Problem::timeout, "its process takes no data");
       }
     } else if (errno == EPIPE || errno == ECONNRESET || errno == EBADF || errno == ENOTCONN) {
       return false;
@@ -132,11 +132,11 @@ std::vector<int> receive_sockets(int socket, std::size_t count, Deadline deadlin
   while ((got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC)) != 1) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN && wait_for(socket, POLLIN, deadline)) continue;
-    throw HcclFailure(HCCL_E_TCP_CONNECT, "the root rank went away while the ranks were joining");
+    throw RankFailure(Problem::connect, "the root rank went away while the ranks were joining");
   }
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header == nullptr || header->cmsg_len != CMSG_LEN(count * sizeof(int))) {
-    throw HcclFailure(HCCL_E_INTERNAL, "the root rank sent fewer sockets than there are ranks");
+    throw RankFailure(Problem::internal, "the root rank sent fewer sockets than there are ranks");
   }
   std::memcpy(sockets.data(), CMSG_DATA(header), count * sizeof(int));
   return sockets;
@@ -175,4 +175,4 @@ void close_socket(int& socket) {
   socket = -1;
 }
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

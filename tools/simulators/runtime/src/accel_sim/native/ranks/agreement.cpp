@@ -4,15 +4,16 @@
 #include <cstring>
 #include <sstream>
 
-#include "collectives.hpp"
+#include "accel_sim/ranks/collectives.hpp"
+#include "accel_sim/ranks/vendor.hpp"
 
-namespace accel_hccl {
+namespace accel_ranks {
 namespace {
 
 struct Description {
   std::uint32_t operation;
-  std::int32_t type;
-  std::int32_t receive_type;
+  DataType type;
+  DataType receive_type;
   std::int32_t reduction;  // -1: none
   std::uint32_t root;
   std::uint32_t lists;     // entries of each of the two lists that follow
@@ -46,7 +47,7 @@ Bytes pack(const CollectiveCall& call, std::uint32_t ranks) {
 Described unpack(const Bytes& bytes, std::uint32_t ranks) {
   Described described;
   if (bytes.size() != sizeof described.fixed + 2ull * ranks * sizeof(std::uint64_t)) {
-    throw HcclFailure(HCCL_E_INTERNAL, "a rank's description of its call has a wrong size");
+    throw RankFailure(Problem::internal, "a rank's description of its call has a wrong size");
   }
   std::memcpy(&described.fixed, bytes.data(), sizeof described.fixed);
   const auto list = [&](std::uint32_t which) {
@@ -75,13 +76,13 @@ std::string list_text(const std::vector<std::uint64_t>& values) {
 
 [[noreturn]] void disagree(const std::string& what, const std::string& first, std::uint32_t rank,
                            const std::string& other) {
-  throw HcclFailure(HCCL_E_PARA, "the ranks' calls do not match: " + what + " is " + first +
+  throw RankFailure(Problem::argument, "the ranks' calls do not match: " + what + " is " + first +
                                      " on rank 0 and " + other + " on rank " +
                                      std::to_string(rank));
 }
 
 std::string reduction_text(std::int32_t reduction) {
-  return reduction < 0 ? "none" : reduction_name(static_cast<HcclReduceOp>(reduction));
+  return reduction < 0 ? "none" : reduction_name(static_cast<Reduction>(reduction));
 }
 
 void compare(const Described& first, const Described& other, std::uint32_t rank) {
@@ -90,15 +91,16 @@ void compare(const Described& first, const Described& other, std::uint32_t rank)
   if (a.operation != b.operation) {
     disagree("the operation", operation_of(first), rank, operation_of(other));
   }
-  const auto type = [](std::int32_t value) {
-    return std::string(type_name(static_cast<HcclDataType>(value)));
-  };
-  if (a.type != b.type) disagree("dataType", type(a.type), rank, type(b.type));
+  if (a.type != b.type) {
+    disagree(vendor().words.type, type_name(a.type), rank, type_name(b.type));
+  }
   if (a.receive_type != b.receive_type) {
-    disagree("recvType", type(a.receive_type), rank, type(b.receive_type));
+    disagree(vendor().words.receive_type, type_name(a.receive_type), rank,
+             type_name(b.receive_type));
   }
   if (a.reduction != b.reduction) {
-    disagree("op", reduction_text(a.reduction), rank, reduction_text(b.reduction));
+    disagree(vendor().words.reduction, reduction_text(a.reduction), rank,
+             reduction_text(b.reduction));
   }
   if (a.root != b.root) disagree("root", std::to_string(a.root), rank, std::to_string(b.root));
   if (a.count != b.count) {
@@ -107,13 +109,14 @@ void compare(const Described& first, const Described& other, std::uint32_t rank)
   switch (static_cast<Operation>(a.operation)) {
     case Operation::kAllGatherV:
       if (first.receive_counts != other.receive_counts) {
-        disagree("recvCounts", list_text(first.receive_counts), rank,
+        disagree("the list of receive counts", list_text(first.receive_counts), rank,
                  list_text(other.receive_counts));
       }
       break;
     case Operation::kReduceScatterV:
       if (first.send_counts != other.send_counts) {
-        disagree("sendCounts", list_text(first.send_counts), rank, list_text(other.send_counts));
+        disagree("the list of send counts", list_text(first.send_counts), rank,
+                 list_text(other.send_counts));
       }
       break;
     default:
@@ -123,18 +126,17 @@ void compare(const Described& first, const Described& other, std::uint32_t rank)
 
 // What rank i sends to rank j must be what j expects from i.
 void compare_exchange(const std::vector<Described>& all) {
-  const std::size_t send_size = element_size(static_cast<HcclDataType>(all[0].fixed.type));
-  const std::size_t receive_size =
-      element_size(static_cast<HcclDataType>(all[0].fixed.receive_type));
+  const std::size_t send_size = element_size(all[0].fixed.type);
+  const std::size_t receive_size = element_size(all[0].fixed.receive_type);
   for (std::size_t i = 0; i < all.size(); ++i) {
     for (std::size_t j = 0; j < all.size(); ++j) {
       const std::uint64_t sent = all[i].send_counts[j] * send_size;
       const std::uint64_t expected = all[j].receive_counts[i] * receive_size;
       if (sent == expected) continue;
-      throw HcclFailure(HCCL_E_PARA, "the ranks' calls do not match: rank " + std::to_string(i) +
-                                         " sends " + std::to_string(sent) + " bytes to rank " +
-                                         std::to_string(j) + ", which expects " +
-                                         std::to_string(expected));
+      throw RankFailure(Problem::argument,
+                        "the ranks' calls do not match: rank " + std::to_string(i) + " sends " +
+                            std::to_string(sent) + " bytes to rank " + std::to_string(j) +
+                            ", which expects " + std::to_string(expected));
     }
   }
 }
@@ -162,7 +164,7 @@ void agree(Communicator& communicator, const CollectiveCall& call, std::uint64_t
       if (mesh.has(peer, FrameKind::kOffer)) {
         text += "; it waits in a send to this rank, which no receive takes";
       }
-      return text + " (HCCL_EXEC_TIMEOUT)";
+      return text + vendor().words.call_limit;
     });
     all[peer] = unpack(theirs, ranks);
   }
@@ -173,4 +175,4 @@ void agree(Communicator& communicator, const CollectiveCall& call, std::uint64_t
   }
 }
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks

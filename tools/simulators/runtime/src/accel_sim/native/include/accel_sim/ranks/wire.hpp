@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace accel_hccl {
+namespace accel_ranks __attribute__((visibility("default"))) {
 
 using Clock = std::chrono::steady_clock;
 using Deadline = Clock::time_point;
@@ -50,7 +50,7 @@ struct SocketPair {
 };
 SocketPair socket_pair();
 
-/// Writes all bytes to a non-blocking socket. False when the peer is gone; throws HCCL_E_TIMEOUT
+/// Writes all bytes to a non-blocking socket. False when the peer is gone; throws timeout
 /// after the deadline (the peer's process is stopped).
 bool write_all(int socket, const void* data, std::size_t bytes, Deadline deadline);
 
@@ -68,4 +68,4 @@ int connect_to(const std::string& name);
 
 void close_socket(int& socket);
 
-}  // namespace accel_hccl
+}  // namespace accel_ranks
