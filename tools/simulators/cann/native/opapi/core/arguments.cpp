@@ -1,23 +1,8 @@
 #include "core/arguments.hpp"
 
-#include <accel_sim/memory.hpp>
+#include <accel_sim/torch.hpp>
 
 namespace accel_opapi {
-
-namespace {
-
-// Bytes from the first to one past the last element, counted from `base + offset`; strides of
-// device tensors are never negative.
-std::uint64_t span(const View& view, std::uint64_t itemsize) {
-  std::int64_t last = 0;
-  for (std::size_t d = 0; d < view.sizes.size(); ++d) {
-    if (view.sizes[d] == 0) return 0;
-    last += (view.sizes[d] - 1) * view.strides[d];
-  }
-  return static_cast<std::uint64_t>(last + 1) * itemsize;
-}
-
-}  // namespace
 
 View::View(const aclTensor* tensor) : present(tensor != nullptr) {
   if (!present) return;
@@ -31,11 +16,8 @@ View::View(const aclTensor* tensor) : present(tensor != nullptr) {
 at::Tensor View::open() const {
   if (!present) return {};
   const auto dtype = scalar_type(type);
-  const auto itemsize = c10::elementSize(dtype);
-  const auto bytes = span(*this, itemsize);
-  if (bytes == 0) return at::empty_strided(sizes, strides, dtype);
-  void* memory = accel_sim::host_of(static_cast<char*>(base) + offset * itemsize, bytes);
-  return at::from_blob(memory, sizes, strides, at::TensorOptions().dtype(dtype));
+  const void* data = static_cast<char*>(base) + offset * c10::elementSize(dtype);
+  return accel_sim::host_tensor(data, sizes, strides, dtype);
 }
 
 std::uint64_t View::bytes() const {

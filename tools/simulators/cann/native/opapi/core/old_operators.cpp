@@ -158,7 +158,7 @@ void run(const ascendcl::OldOperator& call) {
   for (const aclDataBuffer* output : call.outputs) bytes += output->bytes;
   const auto work = bind(call, body);
   accel_sim::submit(accel_sim::stream_of(call.stream),
-                    {call.type, [work] { run_body(work); }, bytes});
+                    {call.type, [work] { accel_sim::run_kernels(work); }, bytes});
 }
 
 const bool registered = (accel_simulator_set_old_operator_runner(&run), true);

@@ -4,14 +4,12 @@
 #include <mutex>
 #include <set>
 
-#include <ATen/Parallel.h>
-#include <dlfcn.h>
-
 #include <accel_sim/call.hpp>
 #include <accel_sim/failure.hpp>
 #include <accel_sim/memory.hpp>
 #include <accel_sim/modes.hpp>
 #include <accel_sim/streams.hpp>
+#include <accel_sim/torch.hpp>
 
 #include "core/not_simulated.hpp"
 
@@ -22,21 +20,6 @@ namespace {
 std::set<std::string>& names() {
   static std::set<std::string> all;
   return all;
-}
-
-// A stream's thread computes alone: with one OpenMP team for each stream the machine would be
-// oversubscribed. torch links its own OpenMP runtime, so the function is taken from there; it
-// concerns the calling thread only.
-void compute_alone() {
-  static thread_local bool done = false;
-  if (done) return;
-  done = true;
-  at::get_num_threads();  // torch's own initialisation of this thread comes first
-  static const auto set_threads = reinterpret_cast<void (*)(int)>([]() -> void* {
-    void* torch = dlopen("libtorch_cpu.so", RTLD_NOW | RTLD_NOLOAD);
-    return torch != nullptr ? dlsym(torch, "omp_set_num_threads") : nullptr;
-  }());
-  if (set_threads != nullptr) set_threads(1);
 }
 
 // An operator reaches the memory of its own device only.
@@ -64,16 +47,6 @@ const char* workspace_call(const char* name) {
 }
 
 }  // namespace
-
-void run_body(const std::function<void()>& body) {
-  compute_alone();
-  const c10::InferenceMode no_autograd;
-  try {
-    body();
-  } catch (const c10::Error& error) {
-    throw accel_sim::Failure(accel_sim::Kind::task_failed, error.what_without_backtrace());
-  }
-}
 
 Registered::Registered(const char* name) { names().insert(name); }
 
@@ -107,7 +80,7 @@ int launch(const char* name, aclOpExecutor* executor, void* handle) noexcept {
     }
     if (accel_sim::modes().strict) refuse_other_devices(name, *executor, stream);
     auto body = executor->body;
-    accel_sim::submit(stream, {name, [body] { run_body(body); }, executor->bytes});
+    accel_sim::submit(stream, {name, [body] { accel_sim::run_kernels(body); }, executor->bytes});
     if (executor->waits) accel_sim::synchronize_stream(stream);
   });
   if (once) delete executor;

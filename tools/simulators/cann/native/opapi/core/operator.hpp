@@ -43,9 +43,6 @@ inline std::optional<at::Tensor> maybe(T tensor) {
 int prepare(const char* name, aclOpExecutor* executor, std::uint64_t* workspace,
             aclOpExecutor** result);
 int launch(const char* name, aclOpExecutor* executor, void* stream) noexcept;
-// Runs a body on the calling thread, which is a stream's: without autograd and on one core. What it
-// throws becomes the stream's error, under the operator's name.
-void run_body(const std::function<void()>& body);
 int prepare_failed(const char* name) noexcept;  // inside a catch block
 
 // Makes a name countable (accel_sim_operators in core/operator.cpp).

@@ -1,6 +1,6 @@
 // Random values. torch_npu gives every call the seed and the offset of its generator, so equal
 // seeds give equal values; the values are those of no other device.
-#include <ATen/CPUGeneratorImpl.h>
+#include <accel_sim/torch.hpp>
 
 #include "core/operator.hpp"
 
@@ -8,13 +8,7 @@ using namespace accel_opapi;
 
 namespace {
 
-// A generator of its own for each pair: the two numbers are mixed so that neighbours share nothing.
-at::Generator generator(U seed, U offset) {
-  U state = seed + 0x9e3779b97f4a7c15ull * (offset + 1);
-  state = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9ull;
-  state = (state ^ (state >> 27)) * 0x94d049bb133111ebull;
-  return at::detail::createCPUGenerator(state ^ (state >> 31));
-}
+at::Generator generator(U seed, U offset) { return accel_sim::host_generator(seed, offset); }
 
 // While a graph is captured, seed and offset lie in device memory and the graph adds its own
 // offset.
