@@ -77,6 +77,9 @@ PYBIND11_MODULE(_torch_mlu, module) {
   module.def("queue", [](Index device, Id id) { return number(queue_of(stream(device, id))); });
   module.def("priority", [](Index device, Id id) { return priority_of(stream(device, id)); });
 
+  module.def("elapsed_ms", [](std::uintptr_t start, std::uintptr_t end) {
+    return elapsed_ms(pointer(start), pointer(end));
+  });
   module.def("hardware_us", [](std::uintptr_t start, std::uintptr_t end) {
     return elapsed_hardware_us(pointer(start), pointer(end));
   });

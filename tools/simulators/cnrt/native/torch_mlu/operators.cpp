@@ -93,14 +93,11 @@ at::Tensor tensor_at(const Stack& stack, const Place& place) {
   return std::optional<at::Tensor>(value.toOptionalTensorList()[index]).value_or(at::Tensor());
 }
 
-// A tensor without memory of the same shape.
+// A tensor without memory of the same shape; numbers of the host stay what they are.
 at::Tensor meta_of(const at::Tensor& tensor) {
-  if (!tensor.defined()) return tensor;
-  at::Tensor meta = at::empty_strided(tensor.sizes(), tensor.strides(),
-                                      tensor.options().device(c10::kMeta).pinned_memory(false));
-  const bool wrapped = tensor.unsafeGetTensorImpl()->is_wrapped_number();
-  if (wrapped) meta.unsafeGetTensorImpl()->set_wrapped_number(true);
-  return meta;
+  if (!tensor.defined() || (!ours(tensor) && tensor.dim() == 0)) return tensor;
+  return at::empty_strided(tensor.sizes(), tensor.strides(),
+                           tensor.options().device(c10::kMeta).pinned_memory(false));
 }
 
 c10::DeviceIndex device_of(const c10::OperatorHandle& op, const Stack& arguments) {

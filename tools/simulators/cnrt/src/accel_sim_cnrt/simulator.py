@@ -12,6 +12,8 @@ from accel_sim import Choice, Simulator
 from accel_sim.shared_objects import exported
 
 from . import __path__, __version__
+from .torch_device.names import VARIABLE, TorchName
+from .torch_device.sites import site_folder
 
 __all__ = ["SIMULATOR", "CnrtSimulator"]
 
@@ -37,10 +39,9 @@ class CnrtSimulator(Simulator):
     def packages(self) -> Sequence[str]:
         return __path__
 
-    def python_path(self) -> Sequence[Path]:
+    def python_path(self, chosen: Mapping[str, str]) -> Sequence[Path]:
         """The simulated torch_mlu: only what runs under the simulator finds it."""
-        folders = [Path(part) / "site" for part in __path__]
-        return [folder for folder in folders if folder.is_dir()]
+        return [site_folder(TorchName.parse(chosen.get(VARIABLE, "")))]
 
     def hardware(self) -> Sequence[str]:
         files = sorted(path for pattern in _DEVICE_FILES for path in glob.glob(pattern))
@@ -58,16 +59,16 @@ class CnrtSimulator(Simulator):
             if (folder / library).exists():
                 facts[label] = sum(name.startswith(prefix) for name in exported(folder / library))
         facts["torch_mlu simulated"] = any(
-            (folder / "torch_mlu").is_dir() for folder in self.python_path()
+            path.name.startswith("_torch_mlu.") for path in folder.iterdir()
         )
         return facts
 
 
 def real_torch_mlu() -> str | None:
     """The version of the vendor's torch_mlu that this environment has, if any."""
-    own = [path.resolve() for path in SIMULATOR.python_path()]
+    own = site_folder(TorchName()).resolve()
     for distribution in importlib.metadata.distributions(name="torch_mlu"):
-        if Path(str(distribution.locate_file(""))).resolve() not in own:
+        if Path(str(distribution.locate_file(""))).resolve() != own:
             return distribution.version
     return None
 

@@ -53,13 +53,14 @@ def child_environment(
             )
     environment = {key: text for key, text in found.items() if not key.startswith(PREFIX)}
     environment |= simulator.variables()
-    environment |= _chosen(simulator, choices or {})
+    chosen = _chosen(simulator, choices or {})
+    environment |= chosen
     environment |= modes.seeded().variables()
     others = [part for part in _library_path(found) if not _is_real(simulator, Path(part))]
     own = str(simulator.folder())
     path = [own, *(part for part in others if part != own)]
     environment["LD_LIBRARY_PATH"] = os.pathsep.join(path)
-    if packages := [str(folder) for folder in simulator.python_path()]:
+    if packages := [str(folder) for folder in simulator.python_path(chosen)]:
         others = [part for part in found.get("PYTHONPATH", "").split(os.pathsep) if part]
         environment["PYTHONPATH"] = os.pathsep.join(
             [*packages, *(part for part in others if part not in packages)]

@@ -98,8 +98,11 @@ class Simulator:
         """Variables that programs need besides the library path and the modes."""
         return {}
 
-    def python_path(self) -> Sequence[Path]:
-        """Folders of Python packages that only programs under the simulator are to find."""
+    def python_path(self, chosen: Mapping[str, str]) -> Sequence[Path]:
+        """Folders of Python packages that only programs under the simulator are to find.
+
+        ``chosen`` are the variables of its own options, as the program will have them.
+        """
         return ()
 
     def searched_first(self) -> Sequence[Path]:

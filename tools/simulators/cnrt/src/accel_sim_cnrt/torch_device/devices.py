@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from .native import native
 from .names import torch_name
+from .native import native
 
 __all__ = [
+    "DEVICE_TYPE",
     "_is_in_bad_fork",
     "can_device_access_peer",
     "current_device",
@@ -29,6 +30,8 @@ __all__ = [
     "synchronize",
 ]
 
+#: torch's number of the device type PrivateUse1.
+DEVICE_TYPE = 20
 #: What a program may give for a device.
 Device = Any
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .devices import index_of
+from .devices import DEVICE_TYPE, index_of
 from .names import torch_name
 from .native import native
 
@@ -39,11 +39,13 @@ class Event(torch.Event):
     def wait(self, stream: Any = None) -> None:
         super().wait(_current() if stream is None else stream)
 
+    def elapsed_time(self, end: Event) -> float:  # type: ignore[override]
+        """Milliseconds between two records that are done."""
+        return float(native.elapsed_ms(*_recorded(self, end)))
+
     def hardware_time(self, end: Event) -> float:
         """Microseconds between two records, as the device's own clock has them."""
-        if not (self.event_id and end.event_id):
-            raise RuntimeError("hardware_time: both events must be recorded first")
-        return float(native.hardware_us(self.event_id, end.event_id))
+        return float(native.hardware_us(*_recorded(self, end)))
 
     def ipc_handle(self) -> bytes:
         raise NotImplementedError("events between processes are not simulated")
@@ -52,8 +54,14 @@ class Event(torch.Event):
         return f"<torch.{torch_name().device}.Event {self.event_id or 0:#x}>"
 
 
+def _recorded(start: Event, end: Event) -> tuple[int, int]:
+    if not (start.event_id and end.event_id):
+        raise RuntimeError("both events must be recorded before the time between them is known")
+    return int(start.event_id), int(end.event_id)
+
+
 def _current() -> torch.Stream:
     index = index_of(None)
     return torch.Stream(
-        stream_id=native.current_stream(index), device_index=index, device_type=20
+        stream_id=native.current_stream(index), device_index=index, device_type=DEVICE_TYPE
     )

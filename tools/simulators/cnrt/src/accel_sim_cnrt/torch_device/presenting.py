@@ -6,6 +6,7 @@ import importlib
 import sys
 
 import torch
+from torch.utils import backend_registration
 
 from .names import TorchName
 from .sites import real_package
@@ -17,7 +18,7 @@ def present_as(package: str, name: TorchName) -> None:
     if package != name.package:
         raise ImportError(
             f"{package} is not simulated here: the simulated device is {name}. Cure: ask the"
-            f" simulator for it by --torch-name"
+            " simulator for it by --torch-name"
         )
     real = real_package(package, sys.path)
     if real is not None:
@@ -28,11 +29,11 @@ def present_as(package: str, name: TorchName) -> None:
     taken = torch._C._get_privateuse1_backend_name()
     if taken not in ("privateuseone", name.device):
         raise ImportError(f"torch's place for a device is taken by {taken!r} in this process")
-    torch.utils.rename_privateuse1_backend(name.device)
+    backend_registration.rename_privateuse1_backend(name.device)
     space = importlib.import_module(".namespace", __package__)
     space.take_names(name)
-    torch._register_device_module(name.device, space)
+    torch._register_device_module(name.device, space)  # type: ignore[no-untyped-call]
     sys.modules[f"torch.{name.device}"] = space
     sys.modules[f"{package}.{name.device}"] = space
     setattr(sys.modules[package], name.device, space)
-    torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
+    backend_registration.generate_methods_for_privateuse1_backend(for_storage=True)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-
-from accel_sim import SimulatorError
 
 from .names import TorchName
 
@@ -25,16 +22,7 @@ def site_folder(name: TorchName) -> Path:
     """The folder that holds the package ``name.package`` and the entry that torch autoloads.
 
     For another vendor's names it is made in the user's cache, anew if it is damaged.
-
-    Raises:
-        SimulatorError: a real package of that name is installed.
     """
-    real = real_package(name.package, sys.path)
-    if real is not None:
-        raise SimulatorError(
-            f"{real} is a real {name.package}: the simulated one would hide it. Cure: use an"
-            f" environment without {name.package}"
-        )
     own = Path(__file__).parent.parent / "site"
     if name.package == TorchName().package:
         return own

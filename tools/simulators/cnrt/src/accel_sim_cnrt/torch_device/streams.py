@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .devices import index_of
+from .devices import DEVICE_TYPE, index_of
 from .events import Event
 from .names import torch_name
 from .native import native
@@ -22,8 +22,6 @@ __all__ = [
     "stream",
 ]
 
-_PRIVATE = 20  # torch's number of the device type PrivateUse1
-
 
 class Stream(torch.Stream):
     """One of the 32 queues that a device has for a priority, handed out in turn.
@@ -33,7 +31,7 @@ class Stream(torch.Stream):
         priority: 0 to -3; a lower one goes first, one out of range is clamped.
     """
 
-    def __new__(cls, device: Any = None, priority: int = 0, **known: int) -> Stream:
+    def __new__(cls, device: Any = None, priority: int = 0, **known: int) -> Any:
         if "stream_id" in known:
             return _make(cls, known["stream_id"], known["device_index"])
         index = index_of(device)
@@ -77,24 +75,26 @@ class ExternalStream(Stream):
         device: the device that it belongs to; None: the current one.
     """
 
-    def __new__(cls, stream_ptr: int, device: Any = None, **_: int) -> ExternalStream:
+    def __new__(cls, stream_ptr: int, device: Any = None, **_: int) -> Any:
         index = index_of(device)
         return _make(cls, native.external_stream(index, stream_ptr), index)
 
 
 def _make(cls: Any, stream_id: int, index: int) -> Any:
     return torch.Stream.__new__(
-        cls, stream_id=stream_id, device_index=index, device_type=_PRIVATE
+        cls, stream_id=stream_id, device_index=index, device_type=DEVICE_TYPE
     )
 
 
 def current_stream(device: Any = None) -> Stream:
     index = index_of(device)
-    return Stream(stream_id=native.current_stream(index), device_index=index)
+    made: Stream = Stream(stream_id=native.current_stream(index), device_index=index)
+    return made
 
 
 def default_stream(device: Any = None) -> Stream:
-    return Stream(stream_id=0, device_index=index_of(device))
+    made: Stream = Stream(stream_id=0, device_index=index_of(device))
+    return made
 
 
 def set_stream(stream: Any) -> None:
