@@ -70,6 +70,14 @@ def main(rank: int, size: int, seed: int, report: Any) -> None:
                 raise AssertionError("nothing was raised")
         untagged.barrier()
     untagged.close()
+    register_channel(Channel("moves doubles", "cpu", torch_backend="gloo", on_host=("float64",)))
+    moving = collectives.communicator(channel="moves doubles", timeout=30)
+    program_data.run_reductions(moving, inputs, report, "on the host", dtypes=[torch.float64])
+    with report("float64 keeps its digits"):
+        third = torch.full((5,), 1 / 3, dtype=torch.float64)
+        moving.all_reduce(third)
+        assert third.eq(size * (1 / 3)).all(), "as float32 it has half of them"
+    moving.close()
     with report("what a finished operation held is let go"):
         # Strided, so that a temporary and the way back from it are among what is held.
         tensor = torch.ones(6, 4).t()

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from accel import AccelWarning, ArgumentError, AsyncError, DTypeError, NotReadyError, StateError
+from accel import (
+    AccelWarning,
+    ArgumentError,
+    AsyncError,
+    Capability,
+    DTypeError,
+    NotReadyError,
+    StateError,
+)
 from accel.torch_device.events import TorchEvents
 from accel.torch_device.streams import TorchStreams
 
@@ -19,6 +27,8 @@ LOG: list[tuple[Any, ...]] = []
 
 class FakeStream:
     """One of a pool of 32 a device, as the vendors have it."""
+
+    priority: int
 
     def __init__(self, space: FakeSpace, device: int, number: int) -> None:
         self.space = space
@@ -120,6 +130,8 @@ class FakeSpace:
 
 class FakeVendor:
     device_type = "meta"
+    handle = ""
+    host_queue = True
 
     def __init__(self) -> None:
         self.space = FakeSpace()
@@ -139,6 +151,33 @@ def streams_of(vendor: FakeVendor, index: int = 0) -> TorchStreams:
     TorchEvents(found)
     LOG.clear()
     return found
+
+
+def test_priorities_are_asked_of_torch(vendor: FakeVendor) -> None:
+    """Where they are honoured, a stream comes from the pool of its priority, clamped."""
+    for (_, priority), pool in vendor.space.pools.items():
+        for stream in pool:
+            stream.priority = priority
+    for stream in vendor.space.defaults.values():
+        stream.priority = 0
+    streams = TorchStreams(vendor, 0, (0, -1))  # type: ignore[arg-type]
+    assert streams.priority_range() == (0, -1)
+    assert Capability.STREAM_PRIORITY in streams.capabilities
+    for asked, given in ((0, 0), (-1, -1), (-9, -1), (5, 0)):
+        made = streams.create(asked)
+        assert made.priority == given
+        assert made.as_torch() in vendor.space.pools[0, given]
+    adopted = streams.from_torch(vendor.space.pools[0, -1][7])
+    assert adopted.priority == -1
+
+
+def test_null_is_a_stream_where_nothing_is_queued_on_the_host(vendor: FakeVendor) -> None:
+    vendor.host_queue = False
+    vendor.space.defaults[0].broken = True  # its handle is null
+    streams = streams_of(vendor)
+    default = streams.default()
+    assert default.handle == 0
+    assert streams.from_handle(0) is default
 
 
 def test_created_streams_are_nobodys(vendor: FakeVendor) -> None:

@@ -75,6 +75,8 @@ class Channel:
             other ranks keep nothing.
         widened: pairs of dtype and op, as ``("bfloat16", "prod")``, that the transport does not
             reduce: they travel as float32.
+        on_host: dtypes, as ``"float64"``, that the transport moves as bytes only: their
+            contributions are gathered and reduced on the host, which waits for them.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Channel:
     tags: bool = True
     gathers: bool = True
     widened: tuple[tuple[str, str], ...] = ()
+    on_host: tuple[str, ...] = ()
     summary: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:

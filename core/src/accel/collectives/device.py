@@ -16,6 +16,7 @@ from ..providers.collectives import Work
 from .base import Leg, TorchCommunicator
 from .checks import check_timeout
 from .failures import Deadline, looks_like_timeout
+from .reductions import Fold
 
 __all__ = ["DeviceCommunicator", "DeviceWork"]
 
@@ -102,6 +103,7 @@ class DeviceCommunicator(TorchCommunicator):
         tags: bool = True,
         gathers: bool = True,
         widened: tuple[tuple[str, str], ...] = (),
+        on_host: tuple[str, ...] = (),
         **common: Any,
     ) -> None:
         super().__init__(**common)
@@ -110,13 +112,16 @@ class DeviceCommunicator(TorchCommunicator):
         self._tags = tags
         self._gathers = gathers
         self._widened = {(getattr(torch, dtype), op) for dtype, op in widened}
+        self._on_host = {getattr(torch, dtype) for dtype in on_host}
         self._queued: deque[DeviceWork] = deque()
 
     # --- collectives
 
     def _all_reduce(self, tensor: Tensor, op: str, async_op: bool) -> Work | None:
-        moved, name, land = self._reducible(tensor, op)
         what = self._describe("all_reduce", op)
+        if tensor.dtype in self._on_host:
+            return self._gathered_and_folded(what, tensor, op, True, async_op)
+        moved, name, land = self._reducible(tensor, op)
 
         def go() -> Any:
             return dist.all_reduce(moved, name, self._group, async_op=True)
@@ -137,12 +142,15 @@ class DeviceCommunicator(TorchCommunicator):
         )
 
     def _reduce(self, tensor: Tensor, root: int, op: str, async_op: bool) -> Work | None:
-        moved, name, land = self._reducible(tensor, op)
         target, at_root = self._world_ranks[root], root == self._rank
+        what = self._describe("reduce", f"{op} to {root}")
+        if tensor.dtype in self._on_host:
+            return self._gathered_and_folded(what, tensor, op, at_root, async_op)
+        moved, name, land = self._reducible(tensor, op)
         if not at_root and moved.data_ptr() == tensor.data_ptr():
             moved = moved.clone()  # some libraries leave partial results on other ranks
         return self._run(
-            self._describe("reduce", f"{op} to {root}"),
+            what,
             lambda: dist.reduce(moved, target, name, self._group, async_op=True),
             (lambda: land(moved, tensor)) if at_root else _nothing,
             async_op,
@@ -166,17 +174,55 @@ class DeviceCommunicator(TorchCommunicator):
     def _reduce_scatter(
         self, output: Tensor, input: Tensor, op: str, async_op: bool
     ) -> Work | None:
+        what = self._describe("reduce_scatter", op)
+        if input.dtype in self._on_host:
+            return self._scattered_and_folded(what, output, input, op, async_op)
         rows, name, land = self._reducible(input, op)
         part = rows.new_empty(rows[0].shape)
         scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
         return self._run(
-            self._describe("reduce_scatter", op),
+            what,
             lambda: scatter(
                 part.reshape(-1), rows.reshape(-1), op=name, group=self._group, async_op=True
             ),
             lambda: land(part, output),
             async_op,
             part,
+            rows,
+            output,
+        )
+
+    # --- dtypes that the library only moves
+
+    def _gathered_and_folded(
+        self, what: str, tensor: Tensor, op: str, wanted: bool, async_op: bool
+    ) -> Work | None:
+        """Everybody's contribution to everybody; those that want the result reduce them."""
+        source = _as_bytes(tensor)
+        rows = source.new_empty(self.size * source.numel())
+        gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+        return self._run(
+            what,
+            lambda: gather(rows, source, group=self._group, async_op=True),
+            (lambda: _fold_on_host(rows, tensor, op, self.size)) if wanted else _nothing,
+            async_op,
+            source,
+            rows,
+            tensor,
+        )
+
+    def _scattered_and_folded(
+        self, what: str, output: Tensor, input: Tensor, op: str, async_op: bool
+    ) -> Work | None:
+        """To each rank everybody's contribution to its part, which it reduces."""
+        source = _as_bytes(input)
+        rows = torch.empty_like(source)
+        return self._run(
+            what,
+            lambda: dist.all_to_all_single(rows, source, group=self._group, async_op=True),
+            lambda: _fold_on_host(rows, output, op, self.size),
+            async_op,
+            source,
             rows,
             output,
         )
@@ -432,6 +478,16 @@ def _as_bytes(tensor: Tensor) -> Tensor:
     """The bytes of ``tensor``: a view when contiguous, else of a contiguous copy."""
     dense = tensor.resolve_conj().resolve_neg().contiguous()
     return dense.as_strided((dense.numel(),), (1,)).view(torch.uint8)
+
+
+def _fold_on_host(rows: Tensor, target: Tensor, op: str, ranks: int) -> None:
+    """Contributions, as bytes on the device, reduced in rank order on the host into ``target``."""
+    host = rows.cpu().view(target.dtype).reshape(ranks, *target.shape)
+    out = torch.empty(target.shape, dtype=target.dtype)
+    fold = Fold(op, out, ranks)
+    for row in host:
+        fold.add(row, scratch=True)
+    target.copy_(out)
 
 
 def _from_bytes(data: Tensor, tensor: Tensor) -> None:

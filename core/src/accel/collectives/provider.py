@@ -117,6 +117,7 @@ class TorchCollectives(Collectives):
             tags=channel.tags,
             gathers=channel.gathers,
             widened=channel.widened,
+            on_host=channel.on_host,
             rank=rank,
             **common,
         )

@@ -27,6 +27,7 @@ def device_channel(
     summary: str,
     gathers: bool = False,
     widened: tuple[tuple[str, str], ...] = (),
+    on_host: tuple[str, ...] = (),
 ) -> Channel:
     """The channel of a vendor's library.
 
@@ -61,6 +62,7 @@ def device_channel(
         tags=False,
         gathers=gathers,
         widened=widened,
+        on_host=on_host,
         summary=summary,
     )
 
@@ -101,6 +103,7 @@ class TorchDeviceCollectives(TorchCollectives):
             self.notes = (
                 f"collectives by {channel.name}; messages between the same two ranks arrive in the"
                 " order of the calls, without tags: exchange with batch(), which keeps tags apart",
+                *(f"{d}: moved by {channel.name}, reduced on the host" for d in channel.on_host),
                 *refused,
             )
         elif usable:
