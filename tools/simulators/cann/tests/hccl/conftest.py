@@ -3,131 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import socket
-import subprocess
-import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).parent / "ranks" / "main.py"
-TORCH_PROGRAMS = Path(__file__).parent / "torch_ranks"
-#: For programs that never end; generous, as machines may be busy.
-LIMIT_SECONDS = 240
+from accel_sim.testing.processes import Ranks, run_ranks, run_torch_ranks
 
-
-@dataclass(frozen=True)
-class Rank:
-    """What became of one rank: its exit status, what its program returned, and its stderr."""
-
-    returncode: int
-    value: Any
-    stderr: str
-
-
-#: ``ranks("module.function", 4, {"argument": 1}, strict=True)``: one Rank for each.
-Ranks = Callable[..., "list[Rank]"]
+PROGRAMS = Path(__file__).parent / "ranks"
 
 
 @pytest.fixture
 def ranks(simulation: Any, tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     """Runs a function of a module in ``ranks/`` in several processes at a time."""
-
-    def run(
-        program: str,
-        count: int,
-        arguments: dict[str, Any] | None = None,
-        *,
-        check: bool = True,
-        variables: dict[str, str] | None = None,
-        **options: Any,
-    ) -> list[Rank]:
-        options.setdefault("devices", max(count, 2))
-        made = simulation("cann", **options)
-        folder = tmp_path_factory.mktemp("ranks")
-        words = [sys.executable, str(PROGRAM), program, json.dumps(arguments or {})]
-        environment = {**made.environment, **(variables or {})}
-        each = [
-            ([*words, str(rank), str(count), str(folder)], environment) for rank in range(count)
-        ]
-        return _run_all(each, made.seed, check)
-
-    return run
-
-
-def _run_all(each: list[tuple[list[str], dict[str, str]]], seed: int, check: bool) -> list[Rank]:
-    """Runs all commands at a time. Each prints its result as its last line; others may precede."""
-    processes = [
-        subprocess.Popen(
-            words,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for words, environment in each
-    ]
-    try:
-        with ThreadPoolExecutor(len(processes)) as readers:
-            results = list(readers.map(_result, processes))
-    finally:
-        for process in processes:
-            process.kill()
-    if check:
-        for rank, result in enumerate(results):
-            assert result.returncode == 0, f"rank {rank} (seed {seed}):\n{result.stderr[-6000:]}"
-    return results
-
-
-def _result(process: subprocess.Popen[str]) -> Rank:
-    try:
-        stdout, stderr = process.communicate(timeout=LIMIT_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        stdout, stderr = process.communicate()
-        stderr += f"\nkilled after {LIMIT_SECONDS} s"
-    lines = stdout.splitlines()
-    return Rank(process.returncode, json.loads(lines[-1]) if lines else None, stderr)
+    return run_ranks(simulation, "cann", PROGRAMS, lambda: tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.fixture
 def torch_ranks(simulation: Any, tmp_path_factory: pytest.TempPathFactory) -> Ranks:
-    """Runs a program in ``torch_ranks/`` in several processes, as torchrun does, with torch_npu."""
+    """Runs a program of torch.distributed in several processes, with torch_npu."""
     if importlib.util.find_spec("torch_npu") is None:
         pytest.skip("torch-npu is not installed; `make conformance-ascend` installs it")
-
-    def run(
-        program: str,
-        count: int,
-        *arguments: str,
-        check: bool = True,
-        variables: dict[str, str] | None = None,
-        **options: Any,
-    ) -> list[Rank]:
-        made = simulation("cann", devices=count, **options)
-        store = tmp_path_factory.mktemp("torch-ranks")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        shared = {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "WORLD_SIZE": str(count),
-            "LOCAL_WORLD_SIZE": str(count),
-            "OMP_NUM_THREADS": "1",
-            "TORCH_HCCL_STATUS_SAVE_PATH": str(store),
-            **(variables or {}),
-        }
-        environments = [
-            {**made.environment, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            for rank in range(count)
-        ]
-        words = [sys.executable, str(TORCH_PROGRAMS / program), *arguments]
-        return _run_all([(words, environment) for environment in environments], made.seed, check)
-
-    return run
+    return run_torch_ranks(
+        simulation, "cann", "npu", "hccl", lambda: tmp_path_factory.mktemp("torch-ranks")
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import time
 from ctypes import byref, c_char_p, c_int, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from accel_sim.testing.meeting import Meeting
 
 ROOT_INFO_BYTES = 4108
 SUCCESS, PARA, PTR, INTERNAL, NOT_SUPPORT, NOT_FOUND, UNAVAIL = 0, 1, 2, 4, 5, 6, 7
@@ -83,7 +84,7 @@ class Item(ctypes.Structure):
     ]
 
 
-class World:
+class World(Meeting):
     """This rank's process: its device, a stream, and files shared with the other ranks.
 
     Attributes:
@@ -92,7 +93,7 @@ class World:
     """
 
     def __init__(self, rank: int, ranks: int, folder: Path) -> None:
-        self.rank, self.ranks, self.folder = rank, ranks, folder
+        super().__init__(rank, ranks, folder)
         self.acl = ctypes.CDLL("libascendcl.so", mode=ctypes.RTLD_GLOBAL)
         self.hccl = ctypes.CDLL("libhccl.so")
         self.acl.aclGetRecentErrMsg.restype = c_char_p
@@ -169,27 +170,7 @@ class World:
         self._ok(self.acl.aclrtStreamQuery(stream or self.stream, byref(status)))
         return status.value == 1
 
-    # --- the other ranks ------------------------------------------------------------------------
-
-    def tell(self, name: str, content: bytes = b"") -> None:
-        """Make a file that the other ranks can see."""
-        hidden = self.folder / f".{name}.{self.rank}"
-        hidden.write_bytes(content)
-        hidden.rename(self.folder / name)
-
-    def told(self, name: str, limit: float = 120.0) -> bytes:
-        """Wait for a file of another rank."""
-        end = time.monotonic() + limit
-        while not (self.folder / name).exists():
-            assert time.monotonic() < end, f"{name} did not come"
-            time.sleep(0.005)
-        return (self.folder / name).read_bytes()
-
-    def meet(self, name: str) -> None:
-        """Wait until every rank has come here."""
-        self.tell(f"{name}-{self.rank}")
-        for rank in range(self.ranks):
-            self.told(f"{name}-{rank}")
+    # --- communicators -------------------------------------------------------------------------
 
     def root_info(self, name: str = "root") -> Any:
         """The same root info on all ranks, from rank 0."""

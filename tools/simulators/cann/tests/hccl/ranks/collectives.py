@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from abi import SUCCESS, TYPES, World, counts
-from arithmetic import inputs, reduced
+
+from accel_sim.testing.arithmetic import inputs, reduced
 
 OPERATIONS = {"sum": 0, "prod": 1, "max": 2, "min": 3}
 

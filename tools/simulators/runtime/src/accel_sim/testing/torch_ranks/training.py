@@ -6,9 +6,10 @@ import copy
 
 import torch
 import torch.distributed as dist
-from start import DEVICE, RANK, RANKS, report, start
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+from accel_sim.testing.torch_ranks.start import DEVICE, RANK, RANKS, report, start
 
 STEPS, BATCH, WIDTH = 6, 8, 16
 

@@ -28,7 +28,7 @@ def reduced(kind: str, op: str, contributions: list[Array]) -> Array:
     """Element by element, in rank order. Integers wrap; 16-bit floats are rounded once at the end
     from float32 sums, as libhccl documents."""
     columns = zip(*(values.tolist() for values in widened(kind, contributions)), strict=True)
-    combine = {
+    combine: Any = {
         "sum": lambda a, b: a + b,
         "prod": lambda a, b: a * b,
         "max": max,

@@ -1,10 +1,12 @@
-"""torch.distributed's operations on hccl against direct computations on the CPU."""
+"""torch.distributed's operations on a vendor's backend against direct computations on the CPU."""
 
 from __future__ import annotations
 
 import torch
 import torch.distributed as dist
-from start import DEVICE, RANK, RANKS, report, start
+from torch.distributed import distributed_c10d
+
+from accel_sim.testing.torch_ranks.start import DEVICE, RANK, RANKS, SPACE, report, start
 
 CHECKED: list[str] = []
 
@@ -131,9 +133,9 @@ def messages() -> None:
     same("batch_isend_irecv", x, values[left])
     if RANK < 2:
         x = torch.empty(4, device=DEVICE)
-        work = dist.isend(source, 1) if RANK == 0 else dist.irecv(x, 0)
-        assert work is not None
-        work.wait()
+        alone = dist.isend(source, 1) if RANK == 0 else dist.irecv(x, 0)
+        assert alone is not None
+        alone.wait()
         if RANK == 1:
             same("isend and irecv", x, values[0])
 
@@ -153,7 +155,7 @@ def objects_and_groups() -> None:
     total = sum(rank + 1 for rank in range(RANKS) if rank % 2 == RANK % 2)
     same("new_group", x, torch.full((2,), float(total)))
     rows = [torch.full((3,), float(RANK + 10 * i), device=DEVICE) for i in range(3)]
-    with dist._coalescing_manager(device=DEVICE, async_ops=True) as manager:
+    with distributed_c10d._coalescing_manager(device=DEVICE, async_ops=True) as manager:
         for row in rows:
             dist.all_reduce(row)
     manager.wait()
@@ -164,24 +166,24 @@ def objects_and_groups() -> None:
 
 def in_stream_order() -> None:
     """Results are there for work that comes after on the stream; nothing waits on the host."""
-    other = torch.npu.Stream()
+    other = SPACE.Stream()
     x = torch.ones(1 << 16, device=DEVICE)
     for _ in range(3):
         dist.all_reduce(x)
         x.div_(RANKS).add_(1)
     same("between kernels", x, torch.full((1 << 16,), 4.0))
-    with torch.npu.stream(other):
-        other.wait_stream(torch.npu.current_stream(DEVICE))
+    with SPACE.stream(other):
+        other.wait_stream(SPACE.current_stream(DEVICE))
         y = torch.full((1 << 12,), float(RANK), device=DEVICE)
         dist.all_reduce(y)
         y.mul_(2)
-    torch.npu.current_stream(DEVICE).wait_stream(other)
+    SPACE.current_stream(DEVICE).wait_stream(other)
     same("another stream", y, torch.full((1 << 12,), 2.0 * sum(range(RANKS))))
 
 
 start()
 for part in (reductions, movements, messages, objects_and_groups, in_stream_order):
     part()
-torch.npu.synchronize()
+SPACE.synchronize()
 dist.destroy_process_group()
 report(sorted(set(CHECKED)))
