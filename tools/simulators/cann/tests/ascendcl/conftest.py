@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from accel_sim import Simulation
+from accel_sim.abi import programs
 from accel_sim.simulation import Finished
 
 #: The `acl` fixture's type.
@@ -30,20 +29,5 @@ def acl(simulation: Any) -> Acl:
     The program starts with everything of acl.py and ctypes, and with the device chosen unless
     `device` is None.
     """
-
-    def run(
-        source: str,
-        *,
-        device: int | None = 0,
-        check: bool = True,
-        variables: dict[str, str] | None = None,
-        **options: Any,
-    ) -> Finished:
-        made = simulation("cann", **options)
-        assert isinstance(made, Simulation)
-        chosen = "" if device is None else f'ok("aclrtSetDevice", {device})\n'
-        program = _FIRST + chosen + textwrap.dedent(source)
-        found = {"PYTHONPATH": str(Path(__file__).parent), **(variables or {})}
-        return made.python(program, check=check, variables=found)
-
-    return run
+    folder = Path(__file__).parent
+    return programs(simulation, "cann", folder, _FIRST, 'ok("aclrtSetDevice", {})')

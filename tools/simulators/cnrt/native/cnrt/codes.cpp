@@ -49,6 +49,7 @@ constexpr int kExecutionSlots = 2;
   vendor.code_of = code_of;
   vendor.default_device = 0;
   vendor.default_priority = 7;
+  vendor.peers_enabled = true;
   vendor.execution_slots = kExecutionSlots;
   accel_sim::register_vendor(vendor);
   return true;

@@ -9,7 +9,8 @@ using namespace cnrt;
 ACCEL_SIM_EXPORT cnrtRet_t cnrtMalloc(void** pointer, std::size_t bytes) {
   return guarded(__func__, [&] {
     require_outside_host_function("cnrtMalloc");
-    required(pointer, "pPtr") = accel_sim::allocate_device(accel_sim::current_device(), bytes);
+    void*& out = required(pointer, "pPtr");  // before anything is allocated
+    out = accel_sim::allocate_device(accel_sim::current_device(), bytes);
   });
 }
 
@@ -25,8 +26,9 @@ ACCEL_SIM_EXPORT cnrtRet_t cnrtFree(void* pointer) {
 ACCEL_SIM_EXPORT cnrtRet_t cnrtHostMalloc(void** pointer, std::size_t bytes) {
   return guarded(__func__, [&] {
     require_outside_host_function("cnrtHostMalloc");
+    void*& out = required(pointer, "pPtr");
     accel_sim::current_device_index();
-    required(pointer, "pPtr") = accel_sim::allocate_pinned(bytes);
+    out = accel_sim::allocate_pinned(bytes);
   });
 }
 

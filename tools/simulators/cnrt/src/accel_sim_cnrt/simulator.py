@@ -26,8 +26,8 @@ _PERMISSIVE = (
     "Time is the CPU's: nothing measured here is a hardware result.",
     "Device memory is host memory behind a guard: the host cannot touch it, but work that writes"
     " past its buffer inside one allocation is not noticed.",
-    "Without --strict, a CNRT call from a host function and access to another device's memory pass"
-    " that hardware refuses.",
+    "Without --strict, CNRT calls from host functions, and queues used while another device is"
+    " current, pass that hardware refuses.",
     "Without --delay-us most missing waits pass by luck; with it they show in some seeds, not all.",
     "CNCL moves data through sockets of one machine: no network, no RDMA, no topology.",
 )

@@ -7,6 +7,7 @@
 
 #include "accel_sim/modes.hpp"
 #include "accel_sim/trace.hpp"
+#include "accel_sim/vendor.hpp"
 
 namespace accel_sim {
 namespace {
@@ -44,7 +45,7 @@ void require_direction(const void* target, const void* source, const Ends& ends,
 }
 
 void require_peers(const Ends& ends) {
-  if (!modes().strict || !ends.target.on_device() || !ends.source.on_device()) return;
+  if (!modes().strict || vendor().peers_enabled || !ends.target.on_device() || !ends.source.on_device()) return;
   const int target = ends.target.device;
   const int source = ends.source.device;
   if (target < 0 || source < 0 || target == source) return;

@@ -13,6 +13,7 @@ struct Vendor {
   int (*code_of)(Kind) = nullptr;           // the vendor's error number of a kind
   int default_device = -1;                  // of threads that chose none; -1: they have to choose
   std::uint32_t default_priority = 0;       // of default streams
+  bool peers_enabled = false;               // devices reach each other's memory without being told to
   int execution_slots = 0;                  // operations of one device that run at once; 0: any number
 };
 
