@@ -165,6 +165,7 @@ void Communicator::submit(accel_sim::Stream& stream, Operation operation, std::u
   task.name = operation_name(operation);
   task.run = std::move(body);
   task.bytes = bytes;
+  task.waits = true;
   try {
     accel_sim::submit(stream, std::move(task));
     if (ticket && ticket.use_count() == 1 && !ticket->ran) {
