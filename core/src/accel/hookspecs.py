@@ -48,6 +48,12 @@ def accel_backend_info() -> BackendInfo | None:
 
 
 @hookspec
+def accel_listed() -> bool:  # type: ignore[empty-body]
+    """Optional: False where nothing of the vendor's is installed, so that the plugin is not listed
+    at all. For distributions that bring plugins of many vendors. As cheap as the one above."""
+
+
+@hookspec
 def accel_probe() -> Probe:  # type: ignore[empty-body]
     """Whether the hardware is here, found without the vendor's Python packages (device files,
     ``ctypes`` on the driver, environment). Must not raise, and must not import torch."""

@@ -50,6 +50,16 @@ std::pair<int, int> queue_priorities(int device) {
   return {least, greatest};
 }
 
+std::uintptr_t create_queue(int device, int priority) {
+  if (cnrt().queue_create == nullptr) {
+    throw accel::RuntimeMissing("this CNRT has no cnrtQueueCreateWithPriority", "upgrade Neuware");
+  }
+  accel::OnDevice current(device);
+  StreamHandle queue = nullptr;
+  ACCEL_CNRT_CALL(queue_create, &queue, 0, priority);
+  return reinterpret_cast<std::uintptr_t>(queue);
+}
+
 int queue_priority(std::uintptr_t queue) {
   int priority = 0;
   if (cnrt().queue_priority != nullptr) {
@@ -67,6 +77,8 @@ void bind_cnrt(py::module_& module) {
   module.def("describe_cnrt", &describe,
              "What was opened: library, version, simulator, and the entries that it lacks.");
   module.def("queue_priorities", &queue_priorities, py::arg("device_index"));
+  module.def("create_queue", &create_queue, py::arg("device_index"), py::arg("priority"),
+             "A queue that is never destroyed.");
   module.def("queue_priority", &queue_priority, py::arg("handle"));
 }
 

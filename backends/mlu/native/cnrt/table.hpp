@@ -40,6 +40,7 @@ namespace accel_mlu {
   X(pointer_attributes, (PointerAttributes*, const void*), "cnrtPointerGetAttributes")       \
   X(notifier_create_with_flags, (EventHandle*, unsigned), "cnrtNotifierCreateWithFlags")     \
   X(priority_range, (int*, int*), "cnrtDeviceGetQueuePriorityRange")                         \
+  X(queue_create, (StreamHandle*, unsigned, int), "cnrtQueueCreateWithPriority")             \
   X(queue_priority, (StreamHandle, int*), "cnrtQueueGetPriority")                            \
   X(ipc_notifier, (void*, EventHandle), "cnrtIpcGetNotifierHandle")                          \
   X(lib_version, (int*, int*, int*), "cnrtGetLibVersion")

@@ -33,6 +33,8 @@ class MluStreams(NativeStreams):
         index = device_index(backend)
         least, greatest = _native.queue_priorities(index)
         super().__init__(MLU, index, _PRIORITIES if least != greatest else (0, 0))
+        #: Queues that were made here, as torch's streams; never destroyed, as torch's own.
+        self._made: list[Any] = []
         cnrt = _native.describe_cnrt()
         simulated = f", simulated: {cnrt['simulator']}" if cnrt["simulator"] else ""
         missing = ", ".join(cnrt["missing"])
@@ -41,6 +43,23 @@ class MluStreams(NativeStreams):
             *self.notes,
             *((f"this CNRT lacks: {missing}",) if missing else ()),
         )
+
+    def _further(self, priority: int) -> Stream | None:
+        """A CNRT queue of torch's priority: torch_mlu has 32 streams for each."""
+        external = getattr(self.torch, "ExternalStream", None)
+        if external is None:
+            return None
+        alike = next(iter(self._pool(priority)))
+        wanted = _native.queue_priority(self.submit_handle(alike))
+        for made in self._made:
+            with self._lock:
+                held = made.stream_id in self._by_id
+            if not held and made.query() and _native.queue_priority(made.mlu_stream) == wanted:
+                return self._wrap(made)
+        with self.on_device():
+            made = external(_native.create_queue(self.index, wanted), device=self.device)
+        self._made.append(made)
+        return self._wrap(made)
 
     def adopt_foreign(self, handle: int) -> Stream:
         """A queue that CNRT's user made, as torch_mlu's ExternalStream: it stays its maker's."""

@@ -54,7 +54,8 @@ def load_plugins(leave_out: frozenset[str] = frozenset()) -> Plugins:
     """
     plugins = Plugins()
     found, plugins.problems = entry_points_of(ENTRY_POINT_GROUP)
-    plugins.candidates = [_load(p) for p in found if p.distribution.name not in leave_out]
+    loaded = [_load(p) for p in found if p.distribution.name not in leave_out]
+    plugins.candidates = [c for c in loaded if c.fault is not None or _is_listed(c)]
     _find_rivals(plugins.candidates)
     plugins.candidates.sort(key=lambda c: c.rank)
     # Kernel packs last: pluggy asks the last registered first, so they override by default.
@@ -72,9 +73,7 @@ def probe(manager: pluggy.PluginManager, candidate: Candidate) -> Probe | None:
     caller = only(manager, "accel_probe", candidate) if not candidate.rivals else None
     if caller is None:
         # Rivals are not registered together; each is asked through a manager of its own.
-        own = _manager()
-        own.register(candidate.plugin)
-        caller = own.hook.accel_probe
+        caller = _registered(candidate).hook.accel_probe
     try:
         answers = caller()
     except GUARDED as error:
@@ -109,6 +108,22 @@ def _load(point: FoundEntryPoint) -> Candidate:
     candidate.fault = _ask_info(candidate) or _check_version(candidate) or _check_hooks(candidate)
     candidate.overrides_only = candidate.info is None and candidate.fault is None
     return candidate
+
+
+def _is_listed(candidate: Candidate) -> bool:
+    """False where the plugin says that there is nothing here that it would be for."""
+    try:
+        return all(only(_registered(candidate), "accel_listed", candidate)())
+    except GUARDED as error:
+        text = f"{candidate.label} raised in accel_listed: {_said(error)}."
+        candidate.fault = Fault("accel_listed", text, cure_of(error, _upgrade(candidate)), error)
+        return True
+
+
+def _registered(candidate: Candidate) -> pluggy.PluginManager:
+    own = _manager()
+    own.register(candidate.plugin)
+    return own
 
 
 def _import_fault(candidate: Candidate, error: BaseException) -> Fault:

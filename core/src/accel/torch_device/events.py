@@ -134,7 +134,7 @@ def _makes_interprocess(event: Any) -> bool:
     if not hasattr(event, "from_ipc_handle"):
         return False
     try:
-        event(interprocess=True)
+        event(interprocess=True).ipc_handle()
     except (RuntimeError, TypeError):
         return False
     return True
@@ -143,12 +143,19 @@ def _makes_interprocess(event: Any) -> bool:
 class TorchEvents(Events):
     """The events of ``torch.<device type>``."""
 
-    def __init__(self, streams: TorchStreams, *, interprocess: bool = False) -> None:
-        """``interprocess``: whether the vendor's runtime can hand events to other processes;
-        torch's events are asked too."""
-        interprocess = interprocess and _makes_interprocess(streams.torch.Event)
+    def __init__(
+        self, streams: TorchStreams, *, interprocess: bool = False, make: Any = None
+    ) -> None:
+        """
+        Args:
+            interprocess: whether the vendor's runtime can hand events to other processes; torch's
+                events are asked too.
+            make: torch's class of events, where the namespace of the streams has none.
+        """
         self._streams = streams
-        self._make = streams.torch.Event
+        self._make = streams.torch.Event if make is None else make
+        with streams.on_device():
+            interprocess = interprocess and _makes_interprocess(self._make)
         levels = {Capability.EVENTS: Level.NATIVE, Capability.EVENT_TIMING: Level.NATIVE}
         if interprocess:
             levels[Capability.EVENT_IPC] = Level.NATIVE

@@ -30,6 +30,8 @@ class TorchDevicePlugin:
         info: what ``accel_backend_info`` gives.
         probe: what ``accel_probe`` asks.
         package: where the modules of ``areas`` are.
+        listed: whether anything of the vendor's is installed; where not, the plugin is left out of
+            discovery.
         areas: by area (streams, events, pinned_memory, memcpy, collectives, kv_kernels):
             ``"module:Class"``. An area that is not there is not provided.
     """
@@ -41,11 +43,13 @@ class TorchDevicePlugin:
         *,
         package: str,
         areas: Mapping[str, str],
+        listed: Callable[[], bool] | None = None,
     ) -> None:
         self.info = info
         self._probe = probe
         self._package = package
         self._areas = dict(areas)
+        self._listed = listed
 
     def __repr__(self) -> str:
         return f"<plugin {self.info.name} of {self._package}>"
@@ -53,6 +57,10 @@ class TorchDevicePlugin:
     @hookimpl
     def accel_backend_info(self) -> BackendInfo:
         return self.info
+
+    @hookimpl
+    def accel_listed(self) -> bool:
+        return self._listed is None or self._listed()
 
     @hookimpl
     def accel_probe(self) -> Probe:

@@ -204,6 +204,9 @@ class TorchStreams(Streams):
                 busy = candidate
         if busy is not None:
             return self._wrap(busy)
+        further = self._further(priority)
+        if further is not None:
+            return further
         warn_once(
             f"all streams that torch has for {self.device} are in use: further ones are shared with"
             " those, so that their work is in one order. Cure: keep fewer streams"
@@ -219,6 +222,10 @@ class TorchStreams(Streams):
         if least == greatest:  # where priorities are nothing, some vendors refuse to tell
             return 0
         return min(least, max(greatest, int(stream.priority)))
+
+    def _further(self, priority: int) -> Stream | None:
+        """A stream beyond torch's pools, where the vendor can make one that torch takes."""
+        return None
 
     def default(self) -> Stream:
         return self._default

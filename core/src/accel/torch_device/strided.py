@@ -14,7 +14,7 @@ from .streams import TorchStream, TorchStreams
 if TYPE_CHECKING:
     from ..providers import PinnedMemory
 
-__all__ = ["StridedCopies"]
+__all__ = ["StridedCopies", "as_integers"]
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -29,7 +29,7 @@ class StridedCopies:
 
     def copy(self, dst: torch.Tensor, src: torch.Tensor, stream: TorchStream) -> None:
         """Queue ``dst[...] = src[...]`` on ``stream``; at least one of them is on a device."""
-        dst, src = _integers(dst), _integers(src)
+        dst, src = as_integers(dst), as_integers(src)
         with stream:
             if dst.device == src.device:
                 _on_device(dst, src)
@@ -46,7 +46,7 @@ class StridedCopies:
 
     def fill(self, dst: torch.Tensor, value: int, stream: TorchStream) -> None:
         """Queue setting every byte of ``dst``, which is on the stream's device."""
-        elements = _integers(dst)
+        elements = as_integers(dst)
         size = elements.element_size()
         word = int.from_bytes(bytes([value]) * size, "little", signed=True)
         with stream:
@@ -146,7 +146,7 @@ def _on_device(dst: torch.Tensor, src: torch.Tensor) -> None:
     dst.copy_(src, non_blocking=True)
 
 
-def _integers(tensor: torch.Tensor) -> torch.Tensor:
+def as_integers(tensor: torch.Tensor) -> torch.Tensor:
     """The same bytes as integers; complex numbers as pairs of them."""
     tensor = tensor.detach()
     if tensor.is_complex():

@@ -290,8 +290,8 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def check_memory(given: Sequence[torch.Tensor]) -> None:
-    for name, tensor in zip(NAMES, given, strict=False):
+def check_memory(given: Sequence[torch.Tensor], names: Sequence[str] = NAMES) -> None:
+    for name, tensor in zip(names, given, strict=False):
         if not tensor.numel():
             continue
         last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))

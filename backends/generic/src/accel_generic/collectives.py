@@ -1,0 +1,33 @@
+"""Collectives of any vendor whose library torch.distributed knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel.torch_device.collectives import TorchDeviceCollectives, device_channel
+
+from .table import row_of
+
+if TYPE_CHECKING:
+    from accel.backend import Backend
+
+__all__ = ["GenericCollectives"]
+
+
+class GenericCollectives(TorchDeviceCollectives):
+    """Communicators over the vendor's library, else over gloo through host memory.
+
+    What a library reduces is not known here, so only what every one has is asked of it: averages
+    are sums that are divided, messages have no tags, gather is an all_gather, and float64 is
+    reduced on the host.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        row = row_of(backend.info.device_type)
+        channel = device_channel(
+            row.vendor,
+            row.vendor.load,
+            summary=f"{row.maker}'s {row.vendor.distributed}",
+            on_host=("float64",),
+        )
+        super().__init__(backend, channel)
