@@ -23,7 +23,8 @@ FORM ?= $(if $(filter 1,$(SEEDS)),--short --quick)
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 LOCAL := $(PIP) --no-build-isolation --no-deps -e
-SOURCES := core/src backends/cpu/src backends/cuda/src backends/ascend/src backends/mlu/src conformance/src tools/src \
+SOURCES := core/src backends/cpu/src backends/cuda/src backends/ascend/src backends/mlu/src \
+  backends/generic/src conformance/src tools/src \
   tools/simulators/runtime/src tools/simulators/cann/src tools/simulators/cnrt/src
 
 BUILD_TOOLS := setuptools wheel scikit-build-core 'pybind11>=2.12' 'cmake>=3.20' ninja
@@ -38,7 +39,7 @@ CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy
 help:
 	@sed -n '1,9s/^# \{0,1\}//p' Makefile
 
-setup: $(DONE)/core $(DONE)/cpu $(DONE)/cuda $(DONE)/ascend $(DONE)/mlu \
+setup: $(DONE)/core $(DONE)/cpu $(DONE)/cuda $(DONE)/ascend $(DONE)/mlu $(DONE)/generic \
   $(DONE)/conformance $(DONE)/tools $(DONE)/sim $(DONE)/checkers
 
 setup-ascend: setup $(ASCEND_DONE)/torch-npu $(ASCEND_DONE)/cann
@@ -132,7 +133,11 @@ $(DONE)/ascend: backends/ascend/pyproject.toml $(ASCEND_NATIVE) $(DONE)/core
 MLU_NATIVE := $(shell find backends/mlu/native core/src/accel/include -type f) backends/mlu/CMakeLists.txt
 
 $(DONE)/mlu: backends/mlu/pyproject.toml $(MLU_NATIVE) $(DONE)/core
-	$(LOCAL) backends/mlu
+	TORCH_DEVICE_BACKEND_AUTOLOAD=0 $(LOCAL) backends/mlu
+	touch $@
+
+$(DONE)/generic: backends/generic/pyproject.toml $(DONE)/core
+	$(LOCAL) backends/generic
 	touch $@
 
 $(DONE)/conformance: conformance/pyproject.toml $(DONE)/core $(DONE)/checkers

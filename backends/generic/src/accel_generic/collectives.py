@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
+from accel.collectives import Channel
 from accel.torch_device.collectives import TorchDeviceCollectives, device_channel
 
 from .table import row_of
@@ -11,7 +13,7 @@ from .table import row_of
 if TYPE_CHECKING:
     from accel.backend import Backend
 
-__all__ = ["GenericCollectives"]
+__all__ = ["GenericCollectives", "channel_of"]
 
 
 class GenericCollectives(TorchDeviceCollectives):
@@ -23,11 +25,16 @@ class GenericCollectives(TorchDeviceCollectives):
     """
 
     def __init__(self, backend: Backend) -> None:
-        row = row_of(backend.info.device_type)
-        channel = device_channel(
-            row.vendor,
-            row.vendor.load,
-            summary=f"{row.maker}'s {row.vendor.distributed}",
-            on_host=("float64",),
-        )
-        super().__init__(backend, channel)
+        super().__init__(backend, channel_of(backend.info.device_type))
+
+
+@cache
+def channel_of(device_type: str) -> Channel:
+    """The channel of a row of the table."""
+    row = row_of(device_type)
+    return device_channel(
+        row.vendor,
+        row.vendor.load,
+        summary=f"{row.maker}'s {row.vendor.distributed}",
+        on_host=("float64",),
+    )
