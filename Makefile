@@ -58,7 +58,7 @@ conformance-ascend: setup-ascend
 
 conformance-mlu: setup-mlu
 	$(BIN)/python -m pytest -q -n $(JOBS) tools/simulators/cnrt/tests
-	$(BIN)/python -m pytest -q -n $(JOBS) -m simulated backends/mlu/tests
+	$(BIN)/python -m pytest -q -n $(JOBS) -m simulated backends/mlu/tests backends/generic/tests
 	$(BIN)/python tools/dev/conformance_simulated.py mlu --seeds $(SEEDS) --jobs $(JOBS) $(FORM)
 
 test: lint types unit conformance
