@@ -4,7 +4,7 @@ namespace accel_ascend {
 namespace {
 
 bool is_out_of_memory(Result code) noexcept {
-  return code == kOutOfMemory || code == kAllocationFailed;
+  return code == kOutOfMemory || code == kDeviceOutOfMemory || code == kAllocationFailed;
 }
 
 // What to do about it; empty when there is nothing to say.
@@ -29,7 +29,23 @@ std::string cure_of(Result code) {
 
 }  // namespace
 
-bool is_device_error(Result code) noexcept { return code >= 507000 && code < 508000; }
+// By the names that the toolkit's own header gives its codes. Of the 507xxx only these tell of work
+// that failed or of a device that is lost; others refuse a call (507910: the memory is registered
+// already), or say that something is not there, not finished or not in time.
+bool is_device_error(Result code) noexcept {
+  const auto within = [code](Result first, Result last) { return first <= code && code <= last; };
+  return code == 107020              // a task took too long
+         || within(107022, 107023)   // the device's tasks, or the stream, were aborted
+         || within(507000, 507001)   // inside the runtime, inside the task scheduler
+         || within(507010, 507011)   // its heartbeat is lost; a model failed
+         || within(507013, 507020)   // DMA; AI core and AI CPU: timeout, exception, trap
+         || within(507034, 507036)   // vector core: the same
+         || within(507042, 507045)   // reads and writes of cores beyond their memory
+         || within(507048, 507057)   // tasks of FFTS+; messages, copies, memory, links
+         || within(507899, 507902)   // driver, AI CPU, connection to the device
+         || code == 507904           // an operation of HCCL, tried again in vain
+         || within(507914, 507916);  // port; CCU: timeout, exception
+}
 
 std::string message_of(Result code, Entry entry) {
   std::string text = std::string(entry_name(entry)) + " failed: error " + std::to_string(code);

@@ -7,7 +7,7 @@
 
 namespace accel_ascend {
 
-// The call was refused because earlier work on the device had failed.
+// Earlier work on the device had failed, or the device itself: the call was not at fault.
 bool is_device_error(Result code) noexcept;
 
 // "aclrtMallocHost failed: error 207001, ...", with what ACL says about the last error of this

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "callback_thread.hpp"
 #include "error.hpp"
 
 namespace accel {
@@ -106,14 +107,19 @@ bool AclRuntime::complete(EventHandle event) const noexcept {
   return acl().query_event_status(event, &status) != kSuccess || status == kRecordComplete;
 }
 
-bool AclRuntime::calls_host() const noexcept { return acl().launch_host_func != nullptr; }
+bool AclRuntime::calls_host() const noexcept {
+  return acl().launch_host_func != nullptr || can_serve_callbacks();
+}
 
 void AclRuntime::call_host(StreamHandle stream, HostFunction function, void* argument) const {
+  if (acl().launch_host_func == nullptr) return launch_served(stream, function, argument);
   ACCEL_ACL_CALL(launch_host_func, stream, function, argument);
 }
 
+void AclRuntime::end_calls() const { stop_serving(); }
+
 std::string AclRuntime::why_no_calls() const {
-  return "this CANN has no aclrtLaunchHostFunc. Cure: upgrade CANN";
+  return "this CANN has neither aclrtLaunchHostFunc nor aclrtLaunchCallback. Cure: upgrade CANN";
 }
 
 // --- copies

@@ -24,6 +24,7 @@ class AclRuntime : public accel::DeviceRuntime {
   bool calls_host() const noexcept override;
   void call_host(accel::StreamHandle stream, accel::HostFunction function,
                  void* argument) const override;
+  void end_calls() const override;
   std::string why_no_calls() const override;
 
   void copy(const accel::FlatCopy& copy, accel::StreamHandle stream) const override;

@@ -47,6 +47,10 @@ namespace accel_ascend {
   X(host_unregister, (void*), "aclrtHostUnregister")                                             \
   X(pointer_attributes, (const void*, PointerAttributes*), "aclrtPointerGetAttributes")          \
   X(launch_host_func, (StreamHandle, HostFunction, void*), "aclrtLaunchHostFunc")                \
+  X(launch_callback, (HostFunction, void*, int, StreamHandle), "aclrtLaunchCallback")            \
+  X(subscribe_report, (std::uint64_t, StreamHandle), "aclrtSubscribeReport")                     \
+  X(unsubscribe_report, (std::uint64_t, StreamHandle), "aclrtUnSubscribeReport")                 \
+  X(process_report, (std::int32_t), "aclrtProcessReport")                                        \
   X(can_access_peer, (std::int32_t*, std::int32_t, std::int32_t), "aclrtDeviceCanAccessPeer")    \
   X(enable_peer_access, (std::int32_t, std::uint32_t), "aclrtDeviceEnablePeerAccess")            \
   X(ipc_get_event, (EventHandle, void*), "aclrtIpcGetEventHandle")                               \

@@ -18,6 +18,7 @@ constexpr Result kInvalidParameter = 107000;
 constexpr Result kNoContext = 107002;  // no device was set on this thread
 constexpr Result kNotSupported = 207000;
 constexpr Result kOutOfMemory = 207001;
+constexpr Result kDeviceOutOfMemory = 207018;
 constexpr Result kAllocationFailed = 200000;
 constexpr Result kApiNotSupported = 200001;
 
@@ -25,6 +26,8 @@ enum CopyKind : int { kHostToHost = 0, kHostToDevice = 1, kDeviceToHost = 2, kDe
 
 constexpr std::uint32_t kEventSync = 1;
 constexpr int kRecordComplete = 1;  // of an event's recorded status; 0 is not ready
+
+constexpr int kCallbackBlocks = 1;  // of aclrtLaunchCallback: the stream waits for the callback
 
 constexpr int kRegisterMapped = 0;                        // of aclrtHostRegister
 constexpr std::uint32_t kRegisterPinned = 0x10000000;     // of aclrtHostRegisterV2

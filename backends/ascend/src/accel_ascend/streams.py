@@ -23,10 +23,10 @@ __all__ = ["AscendStreams"]
 
 
 class AscendStreams(NativeStreams):
-    """torch_npu's streams. Host callbacks where CANN has aclrtLaunchHostFunc."""
+    """torch_npu's streams. Host callbacks by aclrtLaunchHostFunc, else aclrtLaunchCallback."""
 
     native: ClassVar[Any] = _native
-    callback_cure = "upgrade CANN: this one has no aclrtLaunchHostFunc"
+    callback_cure = "upgrade CANN: this one has neither aclrtLaunchHostFunc nor aclrtLaunchCallback"
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(NPU, device_index(backend))

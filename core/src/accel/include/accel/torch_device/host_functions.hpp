@@ -52,6 +52,8 @@ class HostFunctions {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     counts().closed.store(true);
+    pybind11::gil_scoped_release unlocked;
+    runtime().end_calls();
   }
 
  private:

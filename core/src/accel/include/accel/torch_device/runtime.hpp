@@ -97,6 +97,8 @@ class DeviceRuntime {
   virtual bool complete(EventHandle event) const noexcept = 0;  // failed ones are
   virtual bool calls_host() const noexcept = 0;
   virtual void call_host(StreamHandle stream, HostFunction function, void* argument) const = 0;
+  // The program ends: no further calls come, and threads of this module that serve them end.
+  virtual void end_calls() const {}
   virtual std::string why_no_calls() const = 0;  // with the cure, for warnings
 
   // --- copies, asynchronous; never of pageable memory, never from host to host
