@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["HCCL", "AscendCollectives"]
 
 #: Messages are matched by their order alone: HCCL has no tags. Its sum is divided for an average.
-#: torch_npu's gather sends a pickled list first and then gathers everywhere: that alone is asked
-#: for. Of the reductions only prod does not take bfloat16.
+#: A batch takes one message each way with a peer. torch_npu's gather sends a pickled list first and
+#: then gathers everywhere: that alone is asked for. Of the reductions only prod does not take
+#: bfloat16.
 HCCL = device_channel(
     NPU,
     connect,
     summary="HCCL: HCCS, PCIe, RoCE; one rank an NPU",
+    repeats=False,
     widened=(("bfloat16", "prod"),),
 )
 

@@ -68,9 +68,10 @@ try:
 except accel.AccelError as error:
     print(isinstance(error, accel.AsyncError), "507910" in str(error))
 assert acl.aclrtHostUnregister(ctypes.c_void_p(begin)) == 0
-with backend.pinned.register(memory):
-    there = torch.empty(64 * 1024, dtype=torch.uint8, device=backend.device)
-    backend.memcpy.copy(there, memory)
+backend.pinned.register(memory)
+there = torch.ones(64 * 1024, dtype=torch.uint8, device=backend.device)
+backend.memcpy.copy(there, memory)
+backend.pinned.unregister(memory)
 print(bool((there == 0).all()))
 """
     assert run.python(source).check().stdout.splitlines()[-2:] == ["False True", "True"]

@@ -71,6 +71,8 @@ class Channel:
         averages: the transport itself reduces with avg; otherwise the sum is divided.
         tags: the transport matches messages by their tags; otherwise by their order alone, and a
             tag other than 0 is refused but within a batch, whose legs are put in order.
+        repeats: a batch of the transport may have several messages one way with the same peer;
+            otherwise such a batch becomes several.
         gathers: the transport has a gather of its own; otherwise it is an all_gather of which the
             other ranks keep nothing.
         widened: pairs of dtype and op, as ``("bfloat16", "prod")``, that the transport does not
@@ -87,6 +89,7 @@ class Channel:
     group_options: Callable[[float], Mapping[str, Any]] = _no_group_options
     averages: bool = False
     tags: bool = True
+    repeats: bool = True
     gathers: bool = True
     widened: tuple[tuple[str, str], ...] = ()
     on_host: tuple[str, ...] = ()

@@ -101,6 +101,7 @@ class DeviceCommunicator(TorchCommunicator):
         *,
         averages: bool = False,
         tags: bool = True,
+        repeats: bool = True,
         gathers: bool = True,
         widened: tuple[tuple[str, str], ...] = (),
         on_host: tuple[str, ...] = (),
@@ -110,6 +111,7 @@ class DeviceCommunicator(TorchCommunicator):
         self._group = group
         self._averages = averages
         self._tags = tags
+        self._repeats = repeats
         self._gathers = gathers
         self._widened = {(getattr(torch, dtype), op) for dtype, op in widened}
         self._on_host = {getattr(torch, dtype) for dtype in on_host}
@@ -342,18 +344,21 @@ class DeviceCommunicator(TorchCommunicator):
         pairs = [(leg, _as_bytes(leg.tensor)) for leg in legs]
         moved = [(leg, data) for leg, data in pairs if data.numel()]
 
+        def operation_of(leg: Leg, data: Tensor) -> dist.P2POp:
+            return dist.P2POp(
+                dist.isend if leg.kind == "send" else dist.irecv,
+                data,
+                self._world_ranks[leg.peer],
+                self._group,
+                leg.tag if self._tags else 0,
+            )
+
         def go() -> list[Any]:
-            ops = [
-                dist.P2POp(
-                    dist.isend if leg.kind == "send" else dist.irecv,
-                    data,
-                    self._world_ranks[leg.peer],
-                    self._group,
-                    leg.tag if self._tags else 0,
-                )
-                for leg, data in moved
+            return [
+                work
+                for batch in self._batches(moved)
+                for work in dist.batch_isend_irecv([operation_of(*pair) for pair in batch])
             ]
-            return dist.batch_isend_irecv(ops) if ops else []
 
         def land() -> None:
             for leg, data in moved:
@@ -363,6 +368,24 @@ class DeviceCommunicator(TorchCommunicator):
         work = self._run(what, go, land, True, pairs)
         assert work is not None
         return work
+
+    def _batches(self, moved: list[tuple[Leg, Tensor]]) -> list[list[tuple[Leg, Tensor]]]:
+        """``moved`` as the transport takes it: its first messages each way, then the second.
+
+        Both sides of a pair have its messages in one order, so that each is in the batch of the
+        same number on both, and a batch waits for none but batches of its own number.
+        """
+        if self._repeats:
+            return [moved] if moved else []
+        batches: list[list[tuple[Leg, Tensor]]] = []
+        counts: dict[tuple[str, int], int] = {}
+        for leg, data in moved:
+            number = counts.get((leg.kind, leg.peer), 0)
+            counts[leg.kind, leg.peer] = number + 1
+            if number == len(batches):
+                batches.append([])
+            batches[number].append((leg, data))
+        return batches
 
     # --- queueing
 

@@ -115,6 +115,7 @@ class TorchCollectives(Collectives):
             group,
             averages=channel.averages,
             tags=channel.tags,
+            repeats=channel.repeats,
             gathers=channel.gathers,
             widened=channel.widened,
             on_host=channel.on_host,

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include <chrono>
 #include <thread>
@@ -53,6 +54,7 @@ void Stream::run() {
   running_stream = this;
   const std::string name = "accel-sim " + std::to_string(id_);
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
+  prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0);  // delays are to be as long as they were drawn
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     work_.wait(lock, [&] { return !queue_.empty() || closing_; });
