@@ -13,6 +13,7 @@ from typing import Any
 
 import program_data
 import torch
+import torch.distributed as dist
 
 from accel import errors
 from accel.collectives import Channel, TorchCollectives, register_channel
@@ -49,16 +50,48 @@ def main(rank: int, size: int, seed: int, report: Any) -> None:
         comm.barrier()
     register_channel(Channel("untagged", "cpu", torch_backend="gloo", tags=False))
     untagged = collectives.communicator(channel="untagged", timeout=30)
-    with report("tags of a batch where the transport has none"):
+
+    def batches_with_tags(comm: Any, tags: tuple[int, ...]) -> None:
         for turn in range(4):
-            ways = [(p, t) for p in others for t in (7, 0, 3)]
+            ways = [(p, t) for p in others for t in tags]
             ways = ways[::-1] if (rank + turn) % 2 else ways
             mine = {way: torch.full((4,), 100.0 * rank + 10 * way[0] + way[1]) for way in ways}
             came = {way: torch.zeros(4) for way in ways}
             legs = [P2POp("send", mine[p, t], p, t) for p, t in ways]
             legs += [P2POp("recv", came[p, t], p, t) for p, t in reversed(ways)]
-            untagged.batch(legs).wait()
+            comm.batch(legs).wait()
             assert all(came[p, t].eq(100.0 * p + 10 * rank + t).all() for p, t in ways), came
+
+    with report("tags of a batch where the transport has none"):
+        batches_with_tags(untagged, (7, 0, 3))
+    with report("a batch of more messages one way than the transport takes"):
+        register_channel(Channel("once", "cpu", torch_backend="gloo", tags=False, repeats=False))
+        once = collectives.communicator(channel="once", timeout=30)
+        sizes: list[int] = []
+
+        def counted(legs: list[dist.P2POp]) -> Any:
+            ways = [(leg.op, leg.group_peer) for leg in legs]
+            assert len(set(ways)) == len(ways), ways
+            sizes.append(len(legs))
+            return batch_isend_irecv(legs)
+
+        batch_isend_irecv = dist.batch_isend_irecv
+        dist.batch_isend_irecv = counted
+        try:
+            batches_with_tags(once, (7, 0, 3))
+            # With one rank more often than with the others.
+            counts = {p: 1 + (p + rank) % 3 for p in others}
+            sent = [torch.full((2,), float(rank + i)) for i in range(3)]
+            came = {(p, i): torch.zeros(2) for p in others for i in range(counts[p])}
+            legs = [P2POp("recv", came[p, i], p) for p, i in came]
+            legs += [P2POp("send", sent[i], p) for p, i in came]
+            once.batch(legs).wait()
+            assert all(tensor.eq(p + i).all() for (p, i), tensor in came.items()), came
+        finally:
+            dist.batch_isend_irecv = batch_isend_irecv
+        assert sizes[:12] == [2 * len(others)] * 12, sizes
+        assert len(sizes) == 12 + max(counts.values()), sizes
+        once.close()
     with report("single messages with tags where the transport has none"):
         for call in (untagged.send, untagged.recv, untagged.isend, untagged.irecv):
             try:
