@@ -6,6 +6,7 @@
 
 #include <accel_sim/failure.hpp>
 #include <accel_sim/streams.hpp>
+#include <accel_sim/torch.hpp>
 
 #include "core/not_simulated.hpp"
 #include "core/operator.hpp"
