@@ -3,14 +3,9 @@ since HCCL has no tags and runs a pair's messages in the order of the calls."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
-
-if find_spec("torch_npu") is None:
-    pytest.skip("needs torch-npu, for use under the simulator", allow_module_level=True)
-pytest.importorskip("accel_sim", reason="needs accel-sim and accel-sim-cann")
 
 RANKS = """
 import itertools, os, random, torch, accel

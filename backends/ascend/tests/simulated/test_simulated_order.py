@@ -7,14 +7,9 @@ same program that must give the right bytes.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
-
-if find_spec("torch_npu") is None:
-    pytest.skip("needs torch-npu, for use under the simulator", allow_module_level=True)
-pytest.importorskip("accel_sim", reason="needs accel-sim and accel-sim-cann")
 
 SETUP = """
 import torch, accel
