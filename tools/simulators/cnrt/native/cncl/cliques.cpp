@@ -89,7 +89,8 @@ std::vector<Joined> join_here(const std::vector<int>& ranks) {
   const auto count = static_cast<std::uint32_t>(ranks.size());
   std::vector<Joined> in_order = accel_ranks::join_here(count, accel_ranks::unique_name());
   std::vector<Joined> joined;
-  for (const int rank : ranks) joined.push_back(std::move(in_order[static_cast<std::size_t>(rank)]));
+  for (const int rank : ranks)
+    joined.push_back(std::move(in_order[static_cast<std::size_t>(rank)]));
   return joined;
 }
 

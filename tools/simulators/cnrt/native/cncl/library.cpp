@@ -36,7 +36,9 @@ constexpr CodeRow kCodes[] = {
 int number_of(Problem problem) { return code_of(problem); }
 
 // CNCL's codes fit a byte.
-int number_of_fault(int code) { return code >= 1 && code <= 0xff ? code : CNCL_RET_ERR_MLU_RUNTIME; }
+int number_of_fault(int code) {
+  return code >= 1 && code <= 0xff ? code : CNCL_RET_ERR_MLU_RUNTIME;
+}
 
 const char* name_of(Operation operation) {
   switch (operation) {

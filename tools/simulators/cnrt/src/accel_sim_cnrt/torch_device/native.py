@@ -1,4 +1,4 @@
-"""The extension module _torch_mlu, from the folder that the simulator puts on the library path."""
+"""The extension modules, from the folder that the simulator puts on the library path."""
 
 from __future__ import annotations
 
@@ -9,29 +9,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["native"]
-
-_NAME = "_torch_mlu"
+__all__ = ["load", "native"]
 
 
-def _load() -> Any:
+def load(name: str) -> Any:
     """Loads it once; its libraries are found by the loader as every program's of the simulator are.
 
     Raises:
         ImportError: the library path has no simulator's folder.
     """
-    if _NAME in sys.modules:
-        return sys.modules[_NAME]
+    if name in sys.modules:
+        return sys.modules[name]
     for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
         for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-            file = Path(part or ".") / f"{_NAME}{suffix}"
+            file = Path(part or ".") / f"{name}{suffix}"
             if not file.is_file():
                 continue
-            loader = importlib.machinery.ExtensionFileLoader(_NAME, str(file))
-            spec = importlib.util.spec_from_file_location(_NAME, file, loader=loader)
+            loader = importlib.machinery.ExtensionFileLoader(name, str(file))
+            spec = importlib.util.spec_from_file_location(name, file, loader=loader)
             assert spec is not None
             module = importlib.util.module_from_spec(spec)
-            sys.modules[_NAME] = module
+            sys.modules[name] = module
             loader.exec_module(module)
             return module
     raise ImportError(
@@ -44,4 +42,4 @@ def _load() -> Any:
 import torch  # noqa: E402 - the extension's libraries are torch's
 
 assert torch
-native: Any = _load()
+native: Any = load("_torch_mlu")

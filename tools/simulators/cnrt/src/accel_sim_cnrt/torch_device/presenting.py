@@ -37,3 +37,4 @@ def present_as(package: str, name: TorchName) -> None:
     sys.modules[f"{package}.{name.device}"] = space
     setattr(sys.modules[package], name.device, space)
     backend_registration.generate_methods_for_privateuse1_backend(for_storage=True)
+    importlib.import_module(".process_group", __package__).register_backend(name)
