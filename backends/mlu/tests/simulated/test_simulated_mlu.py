@@ -91,7 +91,6 @@ def test_rows_with_and_without_pitched_copies(simulation: Any, cnrt: str, warnin
     assert run.python(ROWS).check().last == warnings
     (trace,) = run.traces()
     assert (trace.calls["cnrtMemcpy2DAsync"] > 0) == (cnrt == "6.14")
-    print(dict(trace.calls))
 
 
 RAW_QUEUE = (
