@@ -22,12 +22,5 @@ PLUGIN = TorchDevicePlugin(
     ),
     probe.probe,
     package="accel_ascend",
-    areas={
-        "streams": "streams:AscendStreams",
-        "events": "events:AscendEvents",
-        "pinned_memory": "pinned:AscendPinnedMemory",
-        "memcpy": "memcpy:AscendMemcpy",
-        "collectives": "collectives:AscendCollectives",
-        "kv_kernels": "kv:AscendKVKernels",
-    },
+    prefix="Ascend",
 )

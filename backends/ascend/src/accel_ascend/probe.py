@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
 
-import accel
 from accel.torch_device import TorchVendor
-from accel.torch_device import probe as shared
 from accel.torch_device.probe import DriverStack, Machine
 
 __all__ = ["CANN", "LIBRARY_VARIABLE", "NPU", "Machine", "judge", "look", "probe"]
@@ -69,16 +66,4 @@ CANN = DriverStack(
 )
 
 
-def probe() -> accel.Probe:
-    """Look at this machine. Never raises."""
-    return judge(look())
-
-
-def judge(machine: Machine) -> accel.Probe:
-    """Whether the backend can be built on ``machine``; else what is missing, and its cure."""
-    return shared.judge(CANN, machine)
-
-
-def look(root: Path = Path("/")) -> Machine:
-    """What is on this machine; device files under ``root``."""
-    return shared.look(CANN, root)
+probe, judge, look = CANN.probe, CANN.judge, CANN.look

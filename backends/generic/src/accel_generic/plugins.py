@@ -12,15 +12,6 @@ from .table import Row, row_of
 
 __all__ = ["GCU", "HPU", "MUSA", "SDAA", "SUPA", "XPU", "plugin_of"]
 
-_AREAS = {
-    "streams": "streams:GenericStreams",
-    "events": "events:GenericEvents",
-    "pinned_memory": "pinned:GenericPinnedMemory",
-    "memcpy": "memcpy:GenericMemcpy",
-    "collectives": "collectives:GenericCollectives",
-    "kv_kernels": "kv:GenericKVKernels",
-}
-
 
 def plugin_of(row: Row) -> TorchDevicePlugin:
     info = accel.BackendInfo(
@@ -34,7 +25,7 @@ def plugin_of(row: Row) -> TorchDevicePlugin:
         info,
         partial(probe.probe, row),
         package="accel_generic",
-        areas=_AREAS,
+        prefix="Generic",
         listed=partial(probe.installed, row),
     )
 

@@ -22,12 +22,5 @@ PLUGIN = TorchDevicePlugin(
     ),
     probe.probe,
     package="accel_mlu",
-    areas={
-        "streams": "streams:MluStreams",
-        "events": "events:MluEvents",
-        "pinned_memory": "pinned:MluPinnedMemory",
-        "memcpy": "memcpy:MluMemcpy",
-        "collectives": "collectives:MluCollectives",
-        "kv_kernels": "kv:MluKVKernels",
-    },
+    prefix="Mlu",
 )

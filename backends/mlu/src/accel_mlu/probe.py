@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
 
-import accel
 from accel.torch_device import TorchVendor
-from accel.torch_device import probe as shared
 from accel.torch_device.probe import DriverStack, Machine
 
 __all__ = ["LIBRARY_VARIABLE", "MLU", "NEUWARE", "Machine", "judge", "look", "probe"]
@@ -52,16 +49,4 @@ NEUWARE = DriverStack(
 )
 
 
-def probe() -> accel.Probe:
-    """Look at this machine. Never raises."""
-    return judge(look())
-
-
-def judge(machine: Machine) -> accel.Probe:
-    """Whether the backend can be built on ``machine``; else what is missing, and its cure."""
-    return shared.judge(NEUWARE, machine)
-
-
-def look(root: Path = Path("/")) -> Machine:
-    """What is on this machine; device files under ``root``."""
-    return shared.look(NEUWARE, root)
+probe, judge, look = NEUWARE.probe, NEUWARE.judge, NEUWARE.look

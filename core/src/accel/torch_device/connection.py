@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .vendor import TorchVendor
+from .probe import DriverStack
 
 if TYPE_CHECKING:
     from ..backend import Backend
@@ -16,18 +16,20 @@ __all__ = ["Connection"]
 class Connection:
     """Makes a vendor's devices known to torch and to the plugin's native module."""
 
-    def __init__(self, vendor: TorchVendor, open_native: Callable[[], None]) -> None:
-        """``open_native`` opens the runtime library; later calls must do nothing."""
-        self.vendor = vendor
-        self._open = open_native
+    def __init__(self, stack: DriverStack, opener: str) -> None:
+        """``opener``: the native function that opens the library, ``"package._native:open"``, given
+        the names to try; further calls of it do nothing."""
+        self.stack = stack
+        self._opener = opener
 
     def connect(self) -> Any:
         """``torch.<device type>``, initialised as its package needs it, and the library opened."""
-        space = self.vendor.load()
+        space = self.stack.vendor.load()
         init = getattr(space, "init", None)
         if init is not None:
             init()
-        self._open()
+        module, _, name = self._opener.partition(":")
+        getattr(import_module(module), name)(self.stack.library_names())
         return space
 
     def device_index(self, backend: Backend) -> int:

@@ -1,16 +1,15 @@
-"""The hooks of a plugin for a device of torch, as one object that names a class for each area.
+"""The hooks of a plugin for a device of torch, as one object.
 
-    PLUGIN = TorchDevicePlugin(
-        info, probe.probe, package="accel_mlu", areas={"streams": "streams:MluStreams", ...}
-    )
+    PLUGIN = TorchDevicePlugin(info, probe.probe, package="accel_mlu", prefix="Mlu")
 
-An entry point names it (``accel_mlu.plugin:PLUGIN``). Modules are imported when their area is
-built; each class is made with the backend alone.
+An entry point names it (``accel_mlu.plugin:PLUGIN``). Each area is a module of the package with a
+class: ``accel_mlu.streams.MluStreams``, ``accel_mlu.kv.MluKVKernels``. It is imported when the area
+is built, and made with the backend alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +28,10 @@ class TorchDevicePlugin:
     Args:
         info: what ``accel_backend_info`` gives.
         probe: what ``accel_probe`` asks.
-        package: where the modules of ``areas`` are.
+        package: where the areas' modules are: streams, events, pinned, memcpy, collectives, kv.
+        prefix: of their classes' names.
         listed: whether anything of the vendor's is installed; where not, the plugin is left out of
             discovery.
-        areas: by area (streams, events, pinned_memory, memcpy, collectives, kv_kernels):
-            ``"module:Class"``. An area that is not there is not provided.
     """
 
     def __init__(
@@ -42,13 +40,13 @@ class TorchDevicePlugin:
         probe: Callable[[], Probe],
         *,
         package: str,
-        areas: Mapping[str, str],
+        prefix: str,
         listed: Callable[[], bool] | None = None,
     ) -> None:
         self.info = info
         self._probe = probe
         self._package = package
-        self._areas = dict(areas)
+        self._prefix = prefix
         self._listed = listed
 
     def __repr__(self) -> str:
@@ -68,30 +66,30 @@ class TorchDevicePlugin:
 
     @hookimpl
     def accel_streams(self, backend: Backend) -> Any:
-        return self._make("streams", backend)
+        return self._make("streams", "Streams", backend)
 
     @hookimpl
     def accel_events(self, backend: Backend) -> Any:
-        return self._make("events", backend)
+        return self._make("events", "Events", backend)
 
     @hookimpl
     def accel_pinned_memory(self, backend: Backend) -> Any:
-        return self._make("pinned_memory", backend)
+        return self._make("pinned", "PinnedMemory", backend)
 
     @hookimpl
     def accel_memcpy(self, backend: Backend) -> Any:
-        return self._make("memcpy", backend)
+        return self._make("memcpy", "Memcpy", backend)
 
     @hookimpl
     def accel_collectives(self, backend: Backend) -> Any:
-        return self._make("collectives", backend)
+        return self._make("collectives", "Collectives", backend)
 
     @hookimpl
     def accel_kv_kernels(self, backend: Backend) -> Any:
-        return self._make("kv_kernels", backend)
+        return self._make("kv", "KVKernels", backend)
 
-    def _make(self, area: str, backend: Backend) -> Any:
-        if backend.info.name != self.info.name or area not in self._areas:
+    def _make(self, module: str, area: str, backend: Backend) -> Any:
+        if backend.info.name != self.info.name:
             return None
-        module, _, name = self._areas[area].partition(":")
-        return getattr(import_module(f"{self._package}.{module}"), name)(backend)
+        found = import_module(f"{self._package}.{module}")
+        return getattr(found, self._prefix + area)(backend)

@@ -22,7 +22,7 @@ from ..backend_info import Probe
 from ..torch_import import AUTOLOAD_SWITCH
 from .vendor import TorchVendor
 
-__all__ = ["SIMULATED_SYMBOL", "DriverStack", "Machine", "judge", "library_names", "look"]
+__all__ = ["SIMULATED_SYMBOL", "DriverStack", "Machine"]
 
 #: Exported by a library that only acts as the vendor's; what it gives is its name.
 SIMULATED_SYMBOL = "accel_simulator"
@@ -73,6 +73,23 @@ class DriverStack:
     torch_of: str = r"(\d+\.\d+)"
     beside: str = ""
 
+    def probe(self) -> Probe:
+        """Look at this machine. Never raises."""
+        return self.judge(self.look())
+
+    def judge(self, machine: Machine) -> Probe:
+        """Whether the backend can be built on ``machine``; else what is missing, and its cure."""
+        return _judge(self, machine)
+
+    def look(self, root: Path = Path("/")) -> Machine:
+        """What is on this machine: device files under ``root``, the library, torch's and the
+        package's version files."""
+        return _look(self, root)
+
+    def library_names(self) -> list[str]:
+        """Where the library may be, in the order in which to try."""
+        return _library_names(self)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -96,8 +113,7 @@ class Machine:
 # --- what follows from what was found ---------------------------------------------------------
 
 
-def judge(stack: DriverStack, machine: Machine) -> Probe:
-    """Whether the backend can be built on ``machine``; else what is missing, and its cure."""
+def _judge(stack: DriverStack, machine: Machine) -> Probe:
     details = _details(stack, machine)
     if not machine.library:
         return _no_library(stack, machine, details)
@@ -239,8 +255,7 @@ def _minor(pattern: str, version: str) -> str:
 # --- looking ----------------------------------------------------------------------------------
 
 
-def look(stack: DriverStack, root: Path = Path("/")) -> Machine:
-    """Device files under ``root``, the library, torch's and the package's version files."""
+def _look(stack: DriverStack, root: Path) -> Machine:
     names = [p.name.removeprefix(stack.node) for p in root.glob(f"dev/{stack.node}[0-9]*")]
     library, name, error = _open(stack)
     devices = device_error = 0
@@ -268,8 +283,7 @@ def look(stack: DriverStack, root: Path = Path("/")) -> Machine:
     )
 
 
-def library_names(stack: DriverStack) -> list[str]:
-    """Where the library may be, in the order in which to try."""
+def _library_names(stack: DriverStack) -> list[str]:
     given = os.environ.get(stack.library_variable, "")
     if given:
         return [given]
@@ -285,7 +299,7 @@ def library_names(stack: DriverStack) -> list[str]:
 def _open(stack: DriverStack) -> tuple[ctypes.CDLL | None, str, str]:
     """``(library, its name, why not)``."""
     errors = []
-    for name in library_names(stack):
+    for name in _library_names(stack):
         try:
             library = ctypes.CDLL(name)
         except OSError as error:
