@@ -60,16 +60,17 @@ class DeviceWork:
         self._communicator.raise_if_failed(self.what)
         if timeout is not None:
             self.block(Deadline(check_timeout(timeout)))
-        try:
-            for work in self._works:
-                work.wait()
-        except RuntimeError as error:
-            raise self._communicator.failed(self.what, error) from error
-        if not self._landed:
-            self._landed = True
-            self._land()
-            # What is freed now is used again in the order of the stream that has waited.
-            self._land, self._keep = _nothing, ()
+        with self._communicator.on_device():
+            try:
+                for work in self._works:
+                    work.wait()
+            except RuntimeError as error:
+                raise self._communicator.failed(self.what, error) from error
+            if not self._landed:
+                self._landed = True
+                self._land()
+                # What is freed now is used again in the order of the stream that has waited.
+                self._land, self._keep = _nothing, ()
 
     def block(self, deadline: Deadline) -> None:
         """Block the host until done."""
@@ -427,7 +428,7 @@ class DeviceCommunicator(TorchCommunicator):
         nothing = isinstance(first, Tensor) and not first.numel() and "all_to_all" not in what
         skip = empty or nothing
         try:
-            with _current(self._device):
+            with self.on_device():
                 started = [] if skip else go()
         except RuntimeError as error:
             raise self.failed(what, error) from error
@@ -445,6 +446,10 @@ class DeviceCommunicator(TorchCommunicator):
             self._queued.popleft()
         if self._queued and time.monotonic() - self._queued[0].started > self._timeout:
             raise self.failed(self._queued[0].what, None, self._timeout)
+
+    def on_device(self) -> AbstractContextManager[Any]:
+        """Makes the communicator's device the thread's."""
+        return _current(self._device)
 
     # --- failures
 
