@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,12 @@ def torch_ranks(simulation: Any, tmp_path_factory: pytest.TempPathFactory) -> Ra
     return run_torch_ranks(
         simulation, "cnrt", "mlu", "cncl", lambda: tmp_path_factory.mktemp("torch-ranks")
     )
+
+
+@pytest.fixture
+def musa_ranks(simulation: Any, tmp_path_factory: pytest.TempPathFactory) -> Ranks:
+    """The same, as another vendor of torch devices would have it."""
+    run = run_torch_ranks(
+        simulation, "cnrt", "musa", "mccl", lambda: tmp_path_factory.mktemp("torch-ranks")
+    )
+    return partial(run, torch_name="musa:torch_musa:mccl")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from accel_sim import read_traces
 
 SUCCESS, RUNTIME, IN_PROGRESS, ARGUMENTS, UNSUPPORTED = 0x00, 0x03, 0x06, 0x07, 0x11
 ASYNC_ERROR, NULL_POINTER, NOT_INIT = 0x16, 0x21, 0x61
@@ -130,6 +133,16 @@ def test_a_group_makes_them_one_call(ranks: Any) -> None:
 def test_ranks_that_are_threads(ranks: Any) -> None:
     (result,) = ranks("calls.threads", 1, delay_us=300, seed=5)
     assert result.value == [12, 12]
+
+
+def test_calls_are_in_the_trace(ranks: Any, tmp_path: Path) -> None:
+    prefix = str(tmp_path / "trace")
+    ranks("calls.planned", 2, trace=prefix)
+    traces = read_traces(prefix)
+    assert len(traces) == 2
+    for trace in traces:
+        spans = list(trace.named("cnclAllReduce"))
+        assert [span.bytes for span in spans] == [16, 16]
 
 
 def test_version_and_types(ranks: Any) -> None:

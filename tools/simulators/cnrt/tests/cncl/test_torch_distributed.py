@@ -62,3 +62,9 @@ def test_a_dead_rank_raises_on_the_others(torch_ranks: Any) -> None:
     first, second = torch_ranks("failing.py", 2, "death", check=False, faults=[fault])
     assert second.returncode == -signal.SIGKILL
     assert "rank 1 died" in first.value, first.stderr
+
+
+def test_another_vendors_name(musa_ranks: Any) -> None:
+    for result in musa_ranks("failing.py", 2, "mismatch", check=False):
+        assert "mccl: rank" in result.value, result.stderr
+        assert "count is 4 on rank 0 and 8 on rank 1" in result.value
