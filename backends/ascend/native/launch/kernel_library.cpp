@@ -57,7 +57,7 @@ KernelLibrary::KernelLibrary(int device, const std::string& path,
 }
 
 void KernelLibrary::launch(const std::string& kernel, std::uint32_t cores,
-                           const std::vector<std::uint8_t>& bytes, StreamHandle stream) const {
+                           const std::vector<std::uint8_t>& bytes, std::uintptr_t stream) const {
   void* const function = functions_.at(kernel);
   Current current(device_);
   void *arguments = nullptr, *parameter = nullptr, *buffer = nullptr;
@@ -66,7 +66,8 @@ void KernelLibrary::launch(const std::string& kernel, std::uint32_t cores,
   ACCEL_ACL_CALL(args_buffer, arguments, parameter, bytes.size(), &buffer);
   std::memcpy(buffer, bytes.data(), bytes.size());
   ACCEL_ACL_CALL(args_finalize, arguments);
-  ACCEL_ACL_CALL(launch_kernel, function, cores, stream, nullptr, arguments, nullptr);
+  ACCEL_ACL_CALL(launch_kernel, function, cores, reinterpret_cast<StreamHandle>(stream), nullptr,
+                 arguments, nullptr);
 }
 
 }  // namespace accel_ascend::launch

@@ -21,7 +21,7 @@ class KernelLibrary {
 
   // Launches a kernel whose one argument is the address of `bytes`, which travel with the launch.
   void launch(const std::string& kernel, std::uint32_t cores,
-              const std::vector<std::uint8_t>& bytes, StreamHandle stream) const;
+              const std::vector<std::uint8_t>& bytes, std::uintptr_t stream) const;
 
  private:
   const int device_;

@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
 from pathlib import Path
 
+import copy_harness
 import pytest
 
 HERE = Path(__file__).parent
-
-
-def _load(name):
-    """By path: the tests are no package, and other folders have modules of these names."""
-    full = f"accel_ascend_test_{name}"
-    if full not in sys.modules:
-        spec = importlib.util.spec_from_file_location(full, HERE / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[full] = module
-        spec.loader.exec_module(module)
-    return sys.modules[full]
+STANDIN = copy_harness.Standin(
+    folder=copy_harness.ROOT / "tools/simulators/cann/src/accel_sim_cann/ascendc",
+    kernels=HERE.parents[1] / "src/accel_ascend/kernels",
+    harness=HERE / "harness.cpp",
+    local_bytes=196608,
+    cores=48,
+    list_launches=3,
+    layer_launches=2,
+)
 
 
 @pytest.fixture(scope="session")
-def harness():
-    return _load("harness")
+def standin():
+    return STANDIN
 
 
 @pytest.fixture(scope="session")
-def images():
-    return _load("images")
-
-
-@pytest.fixture(scope="session")
-def builder(harness, tmp_path_factory):
-    if harness.compiler() is None:
+def builder(standin, tmp_path_factory):
+    if copy_harness.compiler() is None:
         pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
-    base = tmp_path_factory.getbasetemp()
-    folder = os.environ.get("ACCEL_ASCENDC_BUILD") or base / "ascendc"
-    return harness.Builder(Path(folder))
+    return copy_harness.Builder(standin, tmp_path_factory.mktemp("ascendc"))
 
 
 @pytest.fixture(scope="session")
-def kv_copy(builder, harness):
+def kv_copy(builder, standin):
     """The movement kernel, with the plugin's packing of its arguments."""
-    return builder.library(harness.KERNELS / "kv_copy.cpp")
+    return builder.library(standin.kernels / "kv_copy.cpp")

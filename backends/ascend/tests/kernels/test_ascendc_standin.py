@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy_harness
 import numpy as np
 import pytest
 
@@ -204,8 +205,12 @@ def planted(builder, tmp_path_factory):
     return builder.library(path, whole=False)
 
 
+def run(library, name, *given, **options):
+    copy_harness.run_kernel(library, getattr(library, name), *given, **options)
+
+
 @pytest.mark.parametrize("name", KERNELS)
-def test_a_rule(planted, harness, name):
+def test_a_rule(planted, standin, name):
     wrong, _ = KERNELS[name]
     given, out = np.arange(256, dtype=np.uint8), np.full(256 + 64, 7, np.uint8)
     first = -out.ctypes.data % 32
@@ -216,10 +221,10 @@ def test_a_rule(planted, harness, name):
     for _ in range(5):  # of different seeds
         made[:] = 7
         if wrong:
-            with pytest.raises(harness.KernelFault, match=wrong):
-                harness.run_kernel(planted, name, args, memory, cores=cores)
+            with pytest.raises(copy_harness.KernelFault, match=wrong):
+                run(planted, name, args, memory, cores=cores, local=standin.local_bytes)
             continue
-        harness.run_kernel(planted, name, args, memory, cores=cores)
+        run(planted, name, args, memory, cores=cores, local=standin.local_bytes)
         expected = np.full(256, 7, np.uint8)
         if name == "right":
             for i in range(0, 256, 64):
@@ -234,9 +239,9 @@ def test_a_rule(planted, harness, name):
         assert np.array_equal(made, expected)
 
 
-def test_a_smaller_unified_buffer(kv_copy, harness):
+def test_a_smaller_unified_buffer(kv_copy):
     """The movement kernel needs what Ascend 910B has, and says so on less."""
     words = np.zeros(100, np.uint64)
     memory = [(words.ctypes.data, words.nbytes, False)]
-    with pytest.raises(harness.KernelFault, match="unified buffer's 65536 bytes"):
-        harness.run_kernel(kv_copy, "accel_kv_copy", [words.ctypes.data], memory, unified=65536)
+    with pytest.raises(copy_harness.KernelFault, match="unified buffer's 65536 bytes"):
+        run(kv_copy, "accel_kv_copy", [words.ctypes.data], memory, local=65536)

@@ -6,8 +6,8 @@
 
 #define ACCEL_KV_FN __aicore__ inline
 #include <accel/kv_address.h>
-
-#include "fault_record.h"
+#include <accel/kv_copy_args.h>
+#include <accel/kv_fault_record.h>
 
 namespace accel_ascend {
 
@@ -17,7 +17,6 @@ using u32 = unsigned int;
 
 constexpr u32 kAligned = 32;  // bytes: of local addresses, and of what cores must not share
 
-__aicore__ inline u64 AlignUp(u64 bytes) { return (bytes + kAligned - 1) / kAligned * kAligned; }
 __aicore__ inline i64 Min(i64 a, i64 b) { return a < b ? a : b; }
 
 // `T` at a device address, by the scalar unit, which sees what was there when the launch began.

@@ -1,4 +1,4 @@
-// Saying that something is wrong from within a kernel: see fault_record.h.
+// Saying that something is wrong from within a kernel: see accel/kv_fault_record.h.
 #ifndef ACCEL_ASCEND_REPORT_H
 #define ACCEL_ASCEND_REPORT_H
 
@@ -10,8 +10,8 @@ class Report {
  public:
   __aicore__ inline void Init(AscendC::TPipe* pipe, u64 records) {
     if (records == 0) return;
-    record_ = records + static_cast<u64>(AscendC::GetBlockIdx()) * ACCEL_ASCEND_FAULT_BYTES;
-    pipe->InitBuffer(buffer_, ACCEL_ASCEND_FAULT_BYTES);
+    record_ = records + static_cast<u64>(AscendC::GetBlockIdx()) * ACCEL_KV_FAULT_BYTES;
+    pipe->InitBuffer(buffer_, ACCEL_KV_FAULT_BYTES);
   }
 
   // The first of a core stays until the host has read it.
@@ -31,8 +31,8 @@ class Report {
     words.SetValue(7, 0);
     Meet<AscendC::HardEvent::S_MTE3>();
     AscendC::DataCopyPad(
-        Memory(record, ACCEL_ASCEND_FAULT_BYTES), buffer_.Get<uint8_t>(),
-        AscendC::DataCopyExtParams(1, ACCEL_ASCEND_FAULT_BYTES, 0, 0, 0));
+        Memory(record, ACCEL_KV_FAULT_BYTES), buffer_.Get<uint8_t>(),
+        AscendC::DataCopyExtParams(1, ACCEL_KV_FAULT_BYTES, 0, 0, 0));
   }
 
  private:

@@ -16,13 +16,14 @@
 #include <vector>
 
 #include "accel_sim/kernel_abi.h"
+#include "accel_sim/kernel_runs.hpp"
 #include "accel_sim/memory.hpp"
 #include "accel_sim/modes.hpp"
 #include "accel_sim/streams.hpp"
 #include "api.hpp"
-#include "ascendc_kernels.hpp"
 
 using namespace ascendcl;
+using accel_sim::Carried;
 
 namespace {
 
@@ -62,6 +63,8 @@ Kernels& kernels() {
 
 constexpr std::size_t kAlignment = 8;
 constexpr std::uint32_t kMaxBlocks = 65535;
+constexpr std::uint32_t kUnifiedBytes910B = 196608;
+constexpr std::uint32_t kUnifiedBytes310P = 262144;
 
 void* load(const std::string& path, const std::string& origin) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -126,6 +129,21 @@ void run_blocks(const Function& function, std::uint32_t blocks,
   }
 }
 
+void run_ascendc(const Function& function, std::uint32_t blocks,
+                 const std::vector<std::uint8_t>& bytes, const Carried& carried,
+                 std::uint64_t seed) {
+  std::vector<std::uint64_t> words((bytes.size() + 7) / 8);
+  std::memcpy(words.data(), bytes.data(), bytes.size());
+  accel_kernel_launch launch = {};
+  launch.kernel = function.entry;
+  launch.args = words.data();
+  launch.words = words.size();
+  launch.cores = blocks;
+  launch.local_bytes = pose().is_910b() ? kUnifiedBytes910B : kUnifiedBytes310P;
+  launch.seed = seed;
+  accel_sim::run_kernel(function.binary->library, function.name, launch, carried);
+}
+
 void launch(Function* function, std::uint32_t blocks, std::vector<std::uint8_t> bytes,
             Carried carried, void* stream) {
   if (blocks == 0 || blocks > kMaxBlocks) {
@@ -136,8 +154,7 @@ void launch(Function* function, std::uint32_t blocks, std::vector<std::uint8_t> 
   const std::uint64_t seed = accel_sim::modes().seed * 1000003u + ++count;
   const auto run = [=, bytes = std::move(bytes), carried = std::move(carried)] {
     if (function->ascendc) {
-      run_ascendc(function->binary->library, function->entry, function->name, blocks, bytes,
-                  carried, seed);
+      run_ascendc(*function, blocks, bytes, carried, seed);
     } else {
       run_blocks(*function, blocks, bytes);
     }
@@ -197,7 +214,7 @@ ACL_EXPORT int aclrtBinaryGetFunction(const void* handle, const char* name, void
     Binary* binary = binary_of(handle);
     std::unique_ptr<Function>& known = kernels().functions[{binary, &required(name, "kernelName")}];
     if (!known) {
-      const bool ascendc = is_ascendc(binary->library);
+      const bool ascendc = accel_sim::has_kernel_runner(binary->library);
       const std::string symbol = std::string(name) + (ascendc ? "" : "_accel_sim");
       void* found = dlsym(binary->library, symbol.c_str());
       if (!found) {

@@ -1,35 +1,21 @@
 // One core: its unified buffer, its pipelines, and the global memory that it touched.
 #pragma once
 
-#include <cstdarg>
 #include <cstdint>
-#include <cstdio>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <random>
-#include <stdexcept>
-#include <string>
 #include <utility>
 #include <vector>
 
+#include "accel_sim/kernels/global_memory.hpp"
+
 namespace accel_ascendc {
 
-// A rule that the kernel broke.
-class Broken : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-[[noreturn]] __attribute__((format(printf, 1, 2))) inline void broken(const char* format, ...) {
-  char text[512];
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  throw Broken(text);
-}
+using accel_kernels::broken;
+using accel_kernels::GlobalMemory;
 
 constexpr std::uint64_t kUnit = 32;  // bytes: of alignment, and of what cores write at once
 
@@ -69,17 +55,6 @@ struct Task {
   const char* name = "";
 };
 
-// Global memory that a core read or wrote.
-struct Access {
-  std::uint64_t begin, end;
-  std::uint32_t core;
-  bool write;
-};
-
-// What the runner knows of global memory: the host address of `bytes` bytes at a device address.
-// Throws Broken where there is no such memory.
-using Translate = std::function<void*(std::uint64_t address, std::uint64_t bytes, bool write)>;
-
 // A piece of the unified buffer that a queue or TBuf owns.
 struct Buffer {
   enum class State { Free, Allocated, Enqueued, Dequeued, Always } state = State::Free;
@@ -93,13 +68,12 @@ struct Buffer {
 class Core {
  public:
   Core(std::uint32_t index, std::uint32_t count, std::uint64_t ub_bytes, std::uint64_t seed,
-       const Translate& translate, std::vector<Access>* accesses)
+       GlobalMemory& memory)
       : index(index),
         count(count),
         unified(ub_bytes, 0xA5),
         random(seed * 2654435761u + index),
-        translate_(translate),
-        accesses_(accesses) {}
+        memory_(memory) {}
 
   const std::uint32_t index, count;
   std::vector<std::uint8_t> unified;
@@ -115,8 +89,8 @@ class Core {
   std::uint64_t next_flag = 1u << 20;
 
   void* global(std::uint64_t address, std::uint64_t bytes, bool write) {
-    void* const host = translate_(address, bytes, write);
-    accesses_->push_back({address, address + bytes, index, write});
+    void* const host = memory_.at(address, bytes, write);
+    memory_.note({address, address + bytes, index, index, 0, write});
     return host;
   }
 
@@ -138,8 +112,7 @@ class Core {
   }
 
  private:
-  const Translate& translate_;
-  std::vector<Access>* accesses_;
+  GlobalMemory& memory_;
 };
 
 inline Core& core() {

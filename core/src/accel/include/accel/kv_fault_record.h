@@ -5,25 +5,25 @@
  * goes on without the element at fault; it never touches that address. The host copies the records
  * back behind the launch, raises the one of the lowest position and clears them.
  */
-#ifndef ACCEL_ASCEND_FAULT_RECORD_H
-#define ACCEL_ASCEND_FAULT_RECORD_H
+#ifndef ACCEL_KV_FAULT_RECORD_H
+#define ACCEL_KV_FAULT_RECORD_H
 
 enum {
   /* Kinds. */
-  ACCEL_ASCEND_FAULT_SLOT = 1,   /* `index`, entry `position` of a slot list, not below `limit` */
-  ACCEL_ASCEND_FAULT_BLOCK = 2,  /* the same of a block list or table */
-  ACCEL_ASCEND_FAULT_LENGTH = 3, /* a sequence that its row of the block table does not hold */
+  ACCEL_KV_FAULT_SLOT = 1,   /* `index`, entry `position` of a slot list, not below `limit` */
+  ACCEL_KV_FAULT_BLOCK = 2,  /* the same of a block list or table */
+  ACCEL_KV_FAULT_LENGTH = 3, /* a sequence that its row of the block table does not hold */
   /* Arguments. */
-  ACCEL_ASCEND_ARGUMENT_SRC = 1,
-  ACCEL_ASCEND_ARGUMENT_DST = 2,
-  ACCEL_ASCEND_ARGUMENT_SLOTS = 3,
-  ACCEL_ASCEND_ARGUMENT_TABLE = 4,
-  ACCEL_ASCEND_ARGUMENT_LENGTHS = 5,
+  ACCEL_KV_ARGUMENT_SRC = 1,
+  ACCEL_KV_ARGUMENT_DST = 2,
+  ACCEL_KV_ARGUMENT_SLOTS = 3,
+  ACCEL_KV_ARGUMENT_TABLE = 4,
+  ACCEL_KV_ARGUMENT_LENGTHS = 5,
   /* Sizes. */
-  ACCEL_ASCEND_FAULT_BYTES = 64
+  ACCEL_KV_FAULT_BYTES = 64
 };
 
-typedef struct accel_ascend_fault {
+typedef struct accel_kv_fault {
   long long state; /* 0 none, 1 filled */
   long long kind;
   long long argument;
@@ -31,6 +31,6 @@ typedef struct accel_ascend_fault {
   long long limit;    /* what it has to be below */
   long long position; /* where in the argument */
   long long unused[2];
-} accel_ascend_fault;
+} accel_kv_fault;
 
 #endif

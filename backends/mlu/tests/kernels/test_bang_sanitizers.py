@@ -1,0 +1,12 @@
+"""Some of the kernels' tests once more, with the sources compiled for address and UB sanitizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from copy_harness import run_with_sanitizers
+
+
+def test_with_sanitizers():
+    cases = "odd_rows or large_tokens or skipped_and_recorded or number_of_units"
+    run_with_sanitizers(Path(__file__).parent, cases)
