@@ -1,8 +1,8 @@
 // Where the cores of a cluster meet: they take turns on one NRAM, each with its own contents.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
-#include <cstring>
 #include <mutex>
 #include <random>
 #include <vector>
@@ -48,11 +48,11 @@ class Meeting {
 
   void wait_turn(std::unique_lock<std::mutex>& lock, std::uint32_t who) {
     changed_.wait(lock, [&] { return turn_ == who; });
-    if (nram_bytes() != 0) std::memcpy(__start_accel_nram, nram_[who].data(), nram_bytes());
+    std::copy(nram_[who].begin(), nram_[who].end(), __start_accel_nram);
   }
 
   void pass_on(std::uint32_t who, State state) {
-    if (nram_bytes() != 0) std::memcpy(nram_[who].data(), __start_accel_nram, nram_bytes());
+    nram_[who].assign(__start_accel_nram, __stop_accel_nram);
     states_[who] = state;
     turn_ = pick(State::Ready);
     if (turn_ == kNobody) {  // all that still run are here

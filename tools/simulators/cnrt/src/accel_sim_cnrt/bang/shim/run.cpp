@@ -51,9 +51,8 @@ void run_core(const accel_kernel_launch& launch, const Signature& signature, Cor
 void run_cluster(const accel_kernel_launch& launch, const Signature& signature,
                  std::uint32_t first, std::uint32_t count, GlobalMemory& memory) {
   GlobalMemory shared(launch);
-  std::memset(__start_accel_nram, kPoison, Meeting::nram_bytes());
-  std::memset(__start_accel_sram, kPoison,
-              static_cast<std::size_t>(__stop_accel_sram - __start_accel_sram));
+  std::fill(__start_accel_nram, __stop_accel_nram, kPoison);
+  std::fill(__start_accel_sram, __stop_accel_sram, kPoison);
   std::vector<Core> cores(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     Core& core = cores[i];
