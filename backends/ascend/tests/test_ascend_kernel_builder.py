@@ -11,9 +11,11 @@ import pytest
 
 import accel
 from accel.kernel_builders import KernelJob
-from accel_ascend import kernel_builder, kernel_files, probe
+from accel.torch_device.kernel_compilers import KernelBuildError
+from accel.torch_device.kernel_files import SIMULATOR_CHIP, untrusted
+from accel_ascend import probe
 from accel_ascend.kernel_builder import BUILDER
-from accel_ascend.toolchains import KernelBuildError
+from accel_ascend.kernel_files import FILES
 
 JOB = KernelJob("Ascend910B1", "kv_copy.cpp")
 
@@ -35,7 +37,7 @@ endfunction()
 def no_toolkit(monkeypatch, tmp_path):
     for name in ("ASCENDC_CMAKE_DIR", "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(kernel_files.FOLDER_VARIABLE, str(tmp_path / "kernels"))
+    monkeypatch.setenv(FILES.variable, str(tmp_path / "kernels"))
     monkeypatch.setattr(probe, "look", lambda: probe.Machine())
 
 
@@ -47,14 +49,14 @@ def test_a_chip_that_cannot_run_them(chip):
 
 def test_the_simulator_only_where_it_is():
     with pytest.raises(accel.ArgumentError, match=r"no simulator's.*accel-sim cann run"):
-        BUILDER.jobs(kernel_files.SIMULATOR_CHIP)
+        BUILDER.jobs(SIMULATOR_CHIP)
 
 
 def test_every_source_is_a_job():
     files = {job.file for job in BUILDER.jobs("Ascend910B1")}
-    assert files == {path.name for path in kernel_files.FOLDER.glob("*.cpp")}
+    assert files == {path.name for path in FILES.sources.glob("*.cpp")}
     assert BUILDER.chips_here() == []
-    assert kernel_builder.chip_here() == ""
+    assert BUILDER.chip_here() == ""
 
 
 def test_no_toolkit():
@@ -83,11 +85,11 @@ def test_what_the_vendors_functions_are_given(monkeypatch, tmp_path):
     monkeypatch.setenv("ASCEND_HOME_PATH", str(tmp_path / "toolkit"))
     built = BUILDER.build(JOB)
     assert (built.was_there, built.kept) == (False, True)
-    path = kernel_files.binary_path(JOB.file, JOB.chip)
+    path = FILES.binary_path(JOB.file, JOB.chip)
     lines = path.read_text().splitlines()
     assert lines[0] == "Ascend910B1 npu"
-    assert lines[1] == str(kernel_files.FOLDER / "kv_copy.cpp")
-    assert set(lines[2:]) == {str(kernel_files.FOLDER), accel.get_include()}
+    assert lines[1] == str(FILES.sources / "kv_copy.cpp")
+    assert set(lines[2:]) == {str(FILES.sources), accel.get_include()}
     assert path.stat().st_size == built.bytes
     assert BUILDER.build(JOB).was_there
     (place / "ascendc.cmake").write_text('message(FATAL_ERROR "out of paper")')
@@ -101,13 +103,13 @@ def test_who_may_have_written_a_binary(tmp_path):
     path.write_bytes(b"x")
     path.chmod(0o755)
     tmp_path.chmod(0o700)
-    assert kernel_files.untrusted(path) == ""
+    assert untrusted(path) == ""
     path.chmod(0o775)
-    assert "others may write it" in kernel_files.untrusted(path)
+    assert "others may write it" in untrusted(path)
     path.chmod(0o755)
     tmp_path.chmod(0o777)
-    assert "others may write it" in kernel_files.untrusted(path)
+    assert "others may write it" in untrusted(path)
     tmp_path.chmod(0o700 | stat.S_ISVTX)
     link = tmp_path / "link.o"
     link.symlink_to(path)
-    assert "symbolic link" in kernel_files.untrusted(link)
+    assert "symbolic link" in untrusted(link)

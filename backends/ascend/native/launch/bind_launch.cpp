@@ -1,6 +1,6 @@
 #include "bind_launch.hpp"
 
-#include <accel/launch_module.hpp>
+#include <accel/torch_device/bind_launch.hpp>
 
 #include "../bindings/bindings.hpp"
 #include "kernel_library.hpp"

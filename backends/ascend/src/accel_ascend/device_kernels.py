@@ -1,157 +1,27 @@
-"""AscendC kernels on one device: found, loaded, and launched with prepared arguments.
-
-``DeviceKernels.open(index)`` is the first tier's question: an object, or the reason why there is
-none. Index lists are the caller's to check where they lie on the host; on the device, the kernel
-skips what is out of range and records it.
-"""
+"""AscendC kernels of one NPU."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from accel.errors import AccelError, SlotError
-from accel.warn_once import warn_once
+from accel.torch_device.device_kernels import DeviceKernels, NoKernelsError
+from accel.torch_device.kernel_files import SIMULATOR_CHIP
 
-from . import _native, kernel_files
-from .kernel_files import KERNELS, SIMULATOR_CHIP
+from . import _native
+from .kernel_files import FILES, chip_fault
 
-if TYPE_CHECKING:
-    import torch
-
-    from accel.kv.plan import TransferPlan
-
-__all__ = ["DeviceKernels", "NoKernelsError", "available"]
-
-#: Words of a record of kernels/fault_record.h: state, kind, argument, index, limit, position.
-_RECORD_WORDS = 8
+__all__ = ["AscendKernels"]
 
 
-def available(index: int = 0) -> tuple[bool, str]:
-    """Whether the kernels can be used on a device, and the binary's path, or why not."""
-    try:
-        return True, DeviceKernels(index).notes
-    except AccelError as error:
-        return False, str(error)
+class AscendKernels(DeviceKernels):
+    """Raises `NoKernelsError` also for a chip whose AscendC lacks what the kernels need."""
 
-
-class NoKernelsError(AccelError):
-    """There are no kernels for this device; the message says why, and the cure."""
-
-
-class DeviceKernels:
-    """The kernels of one device, loaded. Making it opens nothing but the binaries.
-
-    Raises:
-        NoKernelsError: no binary for this chip and these sources, or CANN cannot launch it.
-    """
+    files = FILES
 
     def __init__(self, index: int) -> None:
         acl: dict[str, Any] = _native.describe_acl()
         chip = str(acl["soc"])
-        fault = kernel_files.chip_fault(chip)
+        fault = chip_fault(chip)
         if fault:
             raise NoKernelsError(fault)
-        wanted = SIMULATOR_CHIP if acl["simulator"] else chip
-        self._library = _load(index, "kv_copy.cpp", wanted)
-        self.notes = f"AscendC kernels for {wanted}" + (
-            " (compiled for the host through a stand-in of AscendC)" if acl["simulator"] else ""
-        )
-
-    @property
-    def cores(self) -> int:
-        """Vector cores of the device."""
-        return int(self._library.cores)
-
-    def plan(
-        self, plan: TransferPlan, src_pointers: Sequence[int], dst_pointers: Sequence[int]
-    ) -> Any:
-        """A copy between two caches (or anything that a TransferPlan tells of), prepared.
-
-        Pointers are ``[layer * planes + plane]``, on the device.
-        """
-        made = _native.launch.CopyPlan(
-            plan.layers,
-            plan.pack(),
-            list(src_pointers),
-            list(dst_pointers),
-            plan.src_units,
-            plan.dst_units,
-        )
-        if made.one_core:
-            warn_once(
-                "AscendC kernels copy into a layout whose tokens share 32 bytes with their"
-                " neighbours on one core only: slower. Head dims of 32 bytes or more do not"
-            )
-        return made
-
-    def copy(
-        self,
-        prepared: Any,
-        src: torch.Tensor | None,
-        dst: torch.Tensor | None,
-        count: int,
-        handle: int,
-        *,
-        records: torch.Tensor | None = None,
-        total: torch.Tensor | None = None,
-    ) -> int:
-        """Give the copy of ``count`` units to a stream; how many launches it took.
-
-        Args:
-            src, dst: 1-D int32 or int64 tensors; None counts from 0. On the host they were checked.
-            handle: of the stream, behind what torch_npu has queued for it.
-            records: of :meth:`new_records`: where indices out of range are recorded.
-            total: int64 on the device: how many of the ``count`` units there are.
-        """
-        return int(
-            _native.launch.copy(
-                self._library,
-                prepared,
-                handle,
-                _listed(src),
-                _listed(dst),
-                count,
-                fault=0 if records is None else records.data_ptr(),
-                count=0 if total is None else total.data_ptr(),
-            )
-        )
-
-    def record_count(self) -> int:
-        """int64 numbers that the records of a launch take, all 0 before it."""
-        return self.cores * _RECORD_WORDS
-
-
-def raise_record(records: torch.Tensor, names: tuple[str, str], units: tuple[int, int]) -> None:
-    """SlotError for the first index that a launch recorded; ``records`` are on the host."""
-    rows = [row for row in records.view(-1, _RECORD_WORDS).tolist() if row[0]]
-    if not rows:
-        return
-    _, _, argument, index, limit, position, *_ = min(rows, key=lambda row: row[5])
-    side = 0 if argument == 1 else 1
-    raise SlotError(names[side], f"indices below {limit}", f"{index} at position {position}")
-
-
-def _listed(indices: torch.Tensor | None) -> tuple[int, int, bool, bool] | None:
-    if indices is None:
-        return None
-    wide = indices.element_size() == 8
-    stride = indices.stride(0) if len(indices) else 1
-    return indices.data_ptr(), stride, wide, indices.device.type != "cpu"
-
-
-def _load(index: int, file: str, chip: str) -> Any:
-    path = kernel_files.binary_path(file, chip)
-    build = "`accel build-kernels --backend ascend`"
-    if chip == SIMULATOR_CHIP:
-        build = "`accel-sim cann run -- accel build-kernels --backend ascend`"
-    if path is None or not path.exists():
-        where = path.parent if path is not None else f"any folder ({kernel_files.FOLDER_VARIABLE})"
-        raise NoKernelsError(f"no AscendC kernels of {file} for {chip} in {where}. Cure: {build}")
-    fault = kernel_files.untrusted(path)
-    if fault:
-        raise NoKernelsError(f"{path} is not used: {fault}. Cure: remove it, then {build}")
-    try:
-        return _native.launch.KernelLibrary(index, str(path), list(KERNELS[file]))
-    except AccelError as error:
-        raise NoKernelsError(f"{path} cannot be loaded: {error}") from error
+        super().__init__(index, _native.launch, SIMULATOR_CHIP if acl["simulator"] else chip)

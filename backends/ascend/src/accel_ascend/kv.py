@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from accel.capabilities import Capabilities, Capability, Level
+from accel.torch_device.device_movement import DeviceMovement
 from accel.torch_device.kv_copies import CopiedTransfers
 from accel.torch_device.kv_tiers import allowed_tiers
 
 from . import _native
-from .device_movement import DeviceMovement
+from .device_kernels import AscendKernels
 from .runtime import device_index
 
 if TYPE_CHECKING:
     from accel.backend import Backend
+    from accel.torch_device.device_kernels import DeviceKernels
 
 __all__ = ["TIERS_VARIABLE", "AscendKVKernels"]
 
 #: Which tiers may be used, as ``copies,operators``.
 TIERS_VARIABLE = "ACCEL_ASCEND_KV_TIERS"
-
-#: What AscendC kernels serve where they are built.
-_BY_KERNELS = (
-    Capability.KV_TRANSFER,
-    Capability.KV_TRANSFER_BLOCKS,
-    Capability.KV_WRITE,
-    Capability.KV_COPY_BLOCKS,
-    Capability.KV_SWAP_BLOCKS,
-    Capability.KV_GATHER,
-)
 
 
 class AscendKVKernels(DeviceMovement, CopiedTransfers):
@@ -47,12 +38,14 @@ class AscendKVKernels(DeviceMovement, CopiedTransfers):
         tiers = allowed_tiers(TIERS_VARIABLE)
         super().__init__(backend)
         if "kernels" not in tiers:
-            self.device_kernels_note = f"no AscendC kernels: switched off ({TIERS_VARIABLE})"
-        elif self.open_device_kernels(device_index(backend)):
-            levels = dict(self.capabilities.items()) | dict.fromkeys(_BY_KERNELS, Level.NATIVE)
-            self.capabilities = Capabilities(levels)
+            self.device_kernels_note = f"no kernels on the device: switched off ({TIERS_VARIABLE})"
+        else:
+            self.open_device_kernels(device_index(backend))
         self.copies_allowed = "copies" in tiers
         self.notes = (*self._tier_notes(), *self.notes)
+
+    def find_device_kernels(self, index: int) -> DeviceKernels:
+        return AscendKernels(index)
 
     def _tier_notes(self) -> tuple[str, ...]:
         movement = "operators of torch_npu" if self.device_kernels is None else "AscendC kernels"

@@ -37,8 +37,7 @@ class CannSimulator(Simulator):
     def packages(self) -> Sequence[str]:
         return __path__
 
-    def ascendc_folder(self) -> Path:
-        """Headers that stand for AscendC's, for kernels to be compiled for the host."""
+    def standin_folder(self) -> Path:
         return Path(__file__).with_name("ascendc")
 
     def variables(self) -> Mapping[str, str]:

@@ -43,6 +43,9 @@ class CnrtSimulator(Simulator):
         """The simulated torch_mlu: only what runs under the simulator finds it."""
         return [site_folder(TorchName.parse(chosen.get(VARIABLE, "")))]
 
+    def standin_folder(self) -> Path:
+        return Path(__file__).with_name("bang")
+
     def hardware(self) -> Sequence[str]:
         files = sorted(path for pattern in _DEVICE_FILES for path in glob.glob(pattern))
         found = [f"{path} is here" for path in files]

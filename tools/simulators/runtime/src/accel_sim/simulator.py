@@ -105,6 +105,15 @@ class Simulator:
         """
         return ()
 
+    def standin_folder(self) -> Path | None:
+        """Headers that stand for the vendor's kernel language: kernels compile for the host."""
+        return None
+
+    def kernel_folders(self) -> Sequence[Path]:
+        """Where such a compilation finds headers; ``shim/run.cpp`` of the first is linked."""
+        folder = self.standin_folder()
+        return () if folder is None else (folder, Path(__file__).parent / "native" / "include")
+
     def searched_first(self) -> Sequence[Path]:
         """Folders that the vendor's Python stack searches before ``LD_LIBRARY_PATH``."""
         return ()

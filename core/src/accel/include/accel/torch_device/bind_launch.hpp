@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "cache_memory.hpp"
-#include "kv_copy_plan.hpp"
+#include "../cache_memory.hpp"
+#include "../kv_copy_plan.hpp"
 
 namespace accel {
 

@@ -1,4 +1,4 @@
-"""KV movement on the device by AscendC kernels: one launch for all layers and planes.
+"""KV movement on the device by a vendor's kernels: one launch for all layers and planes.
 
 What is left to the classes behind it: caches in host memory, codes, and devices without kernels.
 """
@@ -9,26 +9,36 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-from accel.kv.checks import check_cache
-from accel.kv.overlap import cache_shares, check_destination
-from accel.kv.slots import check_slots
-from accel.kv.write import plan_write
-from accel.torch_device.streams import TorchStreams
-from accel.torch_kernels.indices import check_lists
-from accel.torch_kernels.movement import Pair
-from accel.torch_kernels.queue import DeviceQueue, Queue
-from accel.torch_kernels.writing import TorchWriting, check_memory, count_tokens
-
+from ..capabilities import Capabilities, Capability, Level
+from ..kv.checks import check_cache
+from ..kv.overlap import cache_shares, check_destination
+from ..kv.slots import check_slots
+from ..kv.write import plan_write
+from ..torch_kernels.indices import check_lists
+from ..torch_kernels.movement import Pair
+from ..torch_kernels.queue import DeviceQueue, Queue
+from ..torch_kernels.writing import TorchWriting, check_memory, count_tokens
 from .device_kernels import DeviceKernels, NoKernelsError, raise_record
+from .streams import TorchStreams
 
 if TYPE_CHECKING:
     import torch
 
-    from accel.kv import KVCache
-    from accel.kv.plan import TransferPlan
-    from accel.providers import Stream
+    from ..kv import KVCache
+    from ..kv.plan import TransferPlan
+    from ..providers import Stream
 
 __all__ = ["DeviceMovement"]
+
+#: What kernels serve where they are built.
+_SERVED = (
+    Capability.KV_TRANSFER,
+    Capability.KV_TRANSFER_BLOCKS,
+    Capability.KV_WRITE,
+    Capability.KV_COPY_BLOCKS,
+    Capability.KV_SWAP_BLOCKS,
+    Capability.KV_GATHER,
+)
 
 
 class DeviceMovement(TorchWriting):
@@ -41,15 +51,21 @@ class DeviceMovement(TorchWriting):
     device_kernels: DeviceKernels | None = None
     device_kernels_note: str = ""
 
+    def find_device_kernels(self, index: int) -> DeviceKernels:
+        """The plugin's, of a device. Raises `NoKernelsError`."""
+        raise NotImplementedError
+
     def open_device_kernels(self, index: int) -> bool:
-        """Look for the kernels of a device; whether they are there."""
+        """Look for the kernels of a device, which raise the levels of what they serve."""
         self._prepared: WeakKeyDictionary[Pair, Any] = WeakKeyDictionary()
         try:
-            self.device_kernels = DeviceKernels(index)
+            self.device_kernels = self.find_device_kernels(index)
         except NoKernelsError as missing:
-            self.device_kernels_note = f"no AscendC kernels: {missing}"
+            self.device_kernels_note = f"no kernels on the device: {missing}"
             return False
         self.device_kernels_note = self.device_kernels.notes
+        levels = dict(self.capabilities.items()) | dict.fromkeys(_SERVED, Level.NATIVE)
+        self.capabilities = Capabilities(levels)
         return True
 
     def write(
@@ -204,7 +220,7 @@ class DeviceMovement(TorchWriting):
             return made
 
     def _handle(self, stream: Stream | None) -> int:
-        """Of the stream, behind what torch_npu has for it."""
+        """Of the stream, behind what torch has for it."""
         streams = cast(TorchStreams, self._backend.streams)
         return streams.resolve(stream).submit_handle()
 
