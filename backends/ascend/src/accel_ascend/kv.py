@@ -37,10 +37,7 @@ class AscendKVKernels(DeviceMovement, CopiedTransfers):
     def __init__(self, backend: Backend) -> None:
         tiers = allowed_tiers(TIERS_VARIABLE)
         super().__init__(backend)
-        if "kernels" not in tiers:
-            self.device_kernels_note = f"no kernels on the device: switched off ({TIERS_VARIABLE})"
-        else:
-            self.open_device_kernels(device_index(backend))
+        self.look_for_kernels(device_index(backend), tiers, TIERS_VARIABLE)
         self.copies_allowed = "copies" in tiers
         self.notes = (*self._tier_notes(), *self.notes)
 
@@ -48,7 +45,6 @@ class AscendKVKernels(DeviceMovement, CopiedTransfers):
         return AscendKernels(index)
 
     def _tier_notes(self) -> tuple[str, ...]:
-        movement = "operators of torch_npu" if self.device_kernels is None else "AscendC kernels"
         if not self.copies_allowed:
             copies = f"no ACL copies: switched off ({TIERS_VARIABLE})"
         elif "aclrtMemcpyBatchAsync" not in _native.describe_acl()["missing"]:
@@ -56,8 +52,7 @@ class AscendKVKernels(DeviceMovement, CopiedTransfers):
         else:
             copies = "ACL copies, a page in one pitched call (CANN 8.5 has batched ones)"
         return (
-            f"movement on the device and plain writes: {movement}",
-            self.device_kernels_note,
+            *self.movement_notes(),
             f"with pinned host memory: {copies}; other layouts are packed by operators, and"
             " pageable memory too, with the host's part as a callback of the stream",
         )

@@ -60,6 +60,16 @@ std::uintptr_t create_queue(int device, int priority) {
   return reinterpret_cast<std::uintptr_t>(queue);
 }
 
+// An attribute of a device by CNRT's number; 0 where CNRT does not say.
+int attribute(int device, int which) {
+  int value = 0;
+  if (cnrt().device_attribute == nullptr ||
+      cnrt().device_attribute(&value, which, device) != kSuccess) {
+    return 0;
+  }
+  return value;
+}
+
 int queue_priority(std::uintptr_t queue) {
   int priority = 0;
   if (cnrt().queue_priority != nullptr) {
@@ -79,6 +89,8 @@ void bind_cnrt(py::module_& module) {
   module.def("queue_priorities", &queue_priorities, py::arg("device_index"));
   module.def("create_queue", &create_queue, py::arg("device_index"), py::arg("priority"),
              "A queue that is never destroyed.");
+  module.def("device_attribute", &attribute, py::arg("device_index"), py::arg("attribute"),
+             "By CNRT's number; 0 where CNRT does not say.");
   module.def("queue_priority", &queue_priority, py::arg("handle"));
 }
 

@@ -7,5 +7,6 @@ namespace accel_mlu {
 
 void bind_cnrt(pybind11::module_& module);
 void bind_device(pybind11::module_& module);
+void bind_launch(pybind11::module_& module);
 
 }  // namespace accel_mlu

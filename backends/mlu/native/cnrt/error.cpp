@@ -34,16 +34,15 @@ bool has_failed(Result code) noexcept {
   return code == kKernelTrap || code == kQueueFailed || code == kDeviceFailed || code == kSystem;
 }
 
-std::string message_of(Result code, Entry entry) {
-  std::string text = std::string(entry_name(entry)) + " failed: error " + std::to_string(code);
+std::string message_of(Result code, const std::string& call) {
+  std::string text = call + " failed: error " + std::to_string(code);
   const char* const said = cnrt().error_text == nullptr ? nullptr : cnrt().error_text(code);
   if (said != nullptr && *said != '\0') text += std::string(", ") + said;
   return text;
 }
 
-void throw_fault(Result code, Entry entry) {
-  throw accel::RuntimeFault(kind_of(code), message_of(code, entry), entry_name(entry), code,
-                            cure_of(code));
+void throw_fault(Result code, const std::string& call) {
+  throw accel::RuntimeFault(kind_of(code), message_of(code, call), call, code, cure_of(code));
 }
 
 }  // namespace accel_mlu

@@ -11,9 +11,12 @@ namespace accel_mlu {
 bool has_failed(Result code) noexcept;
 
 // "cnrtHostMalloc failed: error 100100, ..."
-std::string message_of(Result code, Entry entry);
+std::string message_of(Result code, const std::string& call);
 
-[[noreturn]] void throw_fault(Result code, Entry entry);
+[[noreturn]] void throw_fault(Result code, const std::string& call);
+[[noreturn]] inline void throw_fault(Result code, Entry entry) {
+  throw_fault(code, entry_name(entry));
+}
 
 #define ACCEL_CNRT_CALL(member, ...)                                                   \
   do {                                                                                 \

@@ -42,6 +42,7 @@ namespace accel_mlu {
   X(priority_range, (int*, int*), "cnrtDeviceGetQueuePriorityRange")                         \
   X(queue_create, (StreamHandle*, unsigned, int), "cnrtQueueCreateWithPriority")             \
   X(queue_priority, (StreamHandle, int*), "cnrtQueueGetPriority")                            \
+  X(device_attribute, (int*, int, int), "cnrtDeviceGetAttribute")                             \
   X(ipc_notifier, (void*, EventHandle), "cnrtIpcGetNotifierHandle")                          \
   X(lib_version, (int*, int*, int*), "cnrtGetLibVersion")
 

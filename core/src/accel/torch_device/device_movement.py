@@ -5,6 +5,7 @@ What is left to the classes behind it: caches in host memory, codes, and devices
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
@@ -67,6 +68,19 @@ class DeviceMovement(TorchWriting):
         levels = dict(self.capabilities.items()) | dict.fromkeys(_SERVED, Level.NATIVE)
         self.capabilities = Capabilities(levels)
         return True
+
+    def look_for_kernels(self, index: int, tiers: Sequence[str], variable: str) -> None:
+        """:meth:`open_device_kernels`, unless ``variable`` left kernels out of the tiers."""
+        if "kernels" in tiers:
+            self.open_device_kernels(index)
+        else:
+            self.device_kernels_note = f"no kernels on the device: switched off ({variable})"
+
+    def movement_notes(self) -> tuple[str, str]:
+        """Which tier moves on the device, and what there is to say of the first."""
+        kernels = self.device_kernels
+        by = "operators of torch" if kernels is None else f"{kernels.files.language} kernels"
+        return f"movement on the device and plain writes: {by}", self.device_kernels_note
 
     def write(
         self,

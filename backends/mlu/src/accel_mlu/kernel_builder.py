@@ -1,0 +1,55 @@
+"""The entry point of ``accel build-kernels``: BANG C for an architecture, or for the simulator."""
+
+from __future__ import annotations
+
+import ctypes
+
+from accel.errors import ArgumentError
+from accel.torch_device.kernel_builder import BinaryBuilder
+from accel.torch_device.kernel_compilers import compile_for_simulator
+from accel.torch_device.kernel_files import SIMULATOR_CHIP
+
+from . import probe
+from .kernel_files import ARCHITECTURES, COMPUTE_CAPABILITY, FILES
+from .toolchain import compile_for_architecture
+
+__all__ = ["BUILDER"]
+
+
+class _Builder(BinaryBuilder):
+    files = FILES
+
+    def chip_here(self) -> str:
+        machine = probe.look()
+        if not machine.devices:
+            return ""
+        if machine.simulator:
+            return SIMULATOR_CHIP
+        ask = getattr(ctypes.CDLL(machine.library), "cnrtDeviceGetAttribute", None)
+        major = ctypes.c_int(0)
+        if ask is None or int(ask(ctypes.byref(major), COMPUTE_CAPABILITY, 0)) != 0:
+            return ""
+        return ARCHITECTURES.get(major.value, "")
+
+    def check_chip(self, chip: str) -> None:
+        wanted = f"one of {', '.join(ARCHITECTURES.values())}"
+        if chip == SIMULATOR_CHIP:
+            if probe.look().simulator:
+                return
+            raise ArgumentError(
+                "chip",
+                wanted,
+                f"{chip}, but the libcnrt that is found here is no simulator's",
+                f"run it under the simulator: {FILES.build_command(chip)}",
+            )
+        if chip not in ARCHITECTURES.values():
+            raise ArgumentError("chip", wanted, chip)
+
+    def compile(self, file: str, chip: str) -> bytes:
+        if chip != SIMULATOR_CHIP:
+            return compile_for_architecture(file, chip)
+        # As one of cncc's, it asks for libcnrt by its name.
+        return compile_for_simulator(FILES, file, [probe.look().library])
+
+
+BUILDER = _Builder()
