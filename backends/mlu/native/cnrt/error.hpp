@@ -12,6 +12,9 @@ bool has_failed(Result code) noexcept;
 
 // "cnrtHostMalloc failed: error 100100, ..."
 std::string message_of(Result code, const std::string& call);
+inline std::string message_of(Result code, Entry entry) {
+  return message_of(code, entry_name(entry));
+}
 
 [[noreturn]] void throw_fault(Result code, const std::string& call);
 [[noreturn]] inline void throw_fault(Result code, Entry entry) {

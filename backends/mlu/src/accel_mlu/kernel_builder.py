@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 from accel.errors import ArgumentError
 from accel.torch_device.kernel_builder import BinaryBuilder
@@ -48,8 +49,15 @@ class _Builder(BinaryBuilder):
     def compile(self, file: str, chip: str) -> bytes:
         if chip != SIMULATOR_CHIP:
             return compile_for_architecture(file, chip)
-        # As one of cncc's, it asks for libcnrt by its name.
-        return compile_for_simulator(FILES, file, [probe.look().library])
+        return compile_for_simulator(FILES, file, _linked(probe.look().library))
 
 
 BUILDER = _Builder()
+
+
+def _linked(library: str) -> list[str]:
+    """As one of cncc's, a binary asks for libcnrt by its name, though it could do without."""
+    if os.path.isabs(library):
+        return ["-Wl,--no-as-needed", library]
+    folders = [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
+    return ["-Wl,--no-as-needed", *(f"-L{folder}" for folder in folders), f"-l:{library}"]
