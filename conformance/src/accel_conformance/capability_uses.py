@@ -168,6 +168,7 @@ def _peer(backend: Backend) -> None:
         raise backend.memcpy.unsupported(Capability.COPY_PEER)
     other = torch.device(backend.device.type, index % backend.probe.device_count)
     target = torch.zeros(_SIZE, dtype=torch.uint8, device=other)
+    target.cpu()  # the zeros are the other device's work, which the copy does not wait for
     backend.memcpy.copy(target, _bytes(backend))
     assert torch.equal(target.cpu(), _bytes(backend).cpu()), "the peer got nothing"
 
