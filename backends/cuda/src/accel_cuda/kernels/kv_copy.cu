@@ -17,14 +17,23 @@
 // Blocks that shall fit a multiprocessor at once, without spilling.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 #define KV_COPY_RESIDENT 4
+#define KV_COPY_WHOLE_RESIDENT 8
 #else
 #define KV_COPY_RESIDENT 7
+#define KV_COPY_WHOLE_RESIDENT 10
 #endif
 
 namespace {
 
 constexpr accel_u32 kThreads = ACCEL_COPY_THREADS;
 constexpr accel_u32 kLoads = ACCEL_COPY_LOADS;
+
+// Vectors under way at once by one thread. Few of whole vectors: short blocks, which follow one
+// another, read and write memory nearly in order. And not a power of two: tiles that all begin alike
+// in their pages meet in the same banks (H200: 0.87 of a plain copy by four, 0.96 by three).
+ACCEL_DEVICE constexpr accel_u32 loads_of(accel_u32 width) {
+  return width == 16 ? ACCEL_COPY_WHOLE_LOADS : ACCEL_COPY_LOADS;
+}
 
 // Where a row or a unit begins on both sides; `dst` 0: it is skipped.
 struct alignas(16) Place {
@@ -61,10 +70,11 @@ template <accel_u32 kWidth, bool kWhole>
 ACCEL_DEVICE void copy_vectors(const accel_copy_kind& kind, const Place* rows, accel_u32 skip,
                                accel_u32 count) {
   typedef accel_vector<kWidth> Vector;
-  Vector held[kLoads];
-  accel_u64 to[kLoads];
+  constexpr accel_u32 kCount = loads_of(kWidth);
+  Vector held[kCount];
+  accel_u64 to[kCount];
   ACCEL_UNROLL
-  for (accel_u32 k = 0; k < kLoads; ++k) {
+  for (accel_u32 k = 0; k < kCount; ++k) {
     const accel_u32 n = k * kThreads + accel_thread();
     const accel_u32 at = skip + (n < count ? n : 0);
     const accel_u32 r = quotient(at, kind.vectors), vector = at - r * kind.vectors.by;
@@ -80,11 +90,11 @@ ACCEL_DEVICE void copy_vectors(const accel_copy_kind& kind, const Place* rows, a
       }
     }
     to[k] = moves ? row.dst + begin : 0;
-    if (moves) held[k] = accel_load_stream(accel_pointer<const Vector>(row.src + begin));
+    if (moves) held[k] = accel_load(accel_pointer<const Vector>(row.src + begin));
   }
   ACCEL_UNROLL
-  for (accel_u32 k = 0; k < kLoads; ++k) {
-    if (to[k] != 0) accel_store_stream(accel_pointer<Vector>(to[k]), held[k]);
+  for (accel_u32 k = 0; k < kCount; ++k) {
+    if (to[k] != 0) accel_store(accel_pointer<Vector>(to[k]), held[k]);
   }
 }
 
@@ -223,7 +233,7 @@ ACCEL_DEVICE void copy_all_rows(const Args& args, Place* rows) {
     accel_u32 index = t;
     const accel_copy_kind& kind = kind_of(args, &index);
     const CopyPlace place = place_of(kind, index);
-    const Tile tile = tile_of(kind, kind.vectors, place.tile, kThreads * kLoads);
+    const Tile tile = tile_of(kind, kind.vectors, place.tile, kThreads * loads_of(kWidth));
     find_rows(args, kind, bases_of(args, place.base), tile.first, tile.places, units, rows);
     accel_sync_threads();
     if (kind.whole) {
@@ -278,7 +288,7 @@ ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_8, accel_
   copy_all_rows<8>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_16, accel_copy_args,
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_WHOLE_RESIDENT, kv_copy_rows_16, accel_copy_args,
                     args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<16>(args, rows);
@@ -309,8 +319,8 @@ ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_16, accel_copy_args, a
   copy_all_squares<16>(args, places);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_RESIDENT, kv_copy_rows_16_few, accel_copy_few_args,
-                    args) {
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_WHOLE_RESIDENT, kv_copy_rows_16_few,
+                    accel_copy_few_args, args) {
   ACCEL_DYNAMIC_SHARED(Place, rows);
   copy_all_rows<16>(args, rows);
 }

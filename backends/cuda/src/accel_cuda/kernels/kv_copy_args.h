@@ -18,7 +18,8 @@ enum {
   ACCEL_COPY_FEW_WORDS = 64,    /* 64 pairs of int32 */
   /* How kv_copy.cu is launched. */
   ACCEL_COPY_THREADS = 128,
-  ACCEL_COPY_LOADS = 8 /* vectors under way at once by one thread */
+  ACCEL_COPY_LOADS = 8, /* vectors under way at once by one thread: of fewer than 16 bytes, */
+  ACCEL_COPY_WHOLE_LOADS = 3 /* and of 16 */
 };
 
 /* Where units start on one side: accel_kv_paging with its division prepared. Indices times block_size
