@@ -7,6 +7,7 @@ that nothing forbids. Everything is compared with loops over tokens.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import random
 from types import SimpleNamespace
@@ -234,6 +235,32 @@ def test_staging_is_ordered_with_what_comes_before_and_after(movement):
     for stream in streams:
         stream.synchronize()
     compare(device, expected)
+
+
+@pytest.mark.parametrize("to_host", [True, False], ids=["to-host", "from-host"])
+def test_staged_copies_stay_within_an_allocation(movement, to_host):
+    """Neighbours in host memory that were pinned one by one: a driver refuses to copy across."""
+    native.kv.set_host_policy(**{**WAYS["staged"], "first_bytes": LONG, "most_bytes": LONG})
+    nbytes, layers = 4096, 3
+    memory = mmap.mmap(-1, layers * nbytes)
+    neighbours = [
+        torch.frombuffer(memory, dtype=torch.bfloat16, count=nbytes // 2, offset=i * nbytes)
+        .view(2, 16, 4, 2, 8)
+        for i in range(layers)
+    ]  # fmt: skip
+    device = movement.place(make("L | K B S H D", 16))
+    host = movement.pin(KVCache(neighbours, "L | K B S H D"))
+    src, dst = (device, host) if to_host else (host, device)
+    pair = prepare(movement, src, dst, hosts=(not to_host, to_host))
+    scattered, everything = torch.randperm(64), torch.arange(64)
+    slots = (scattered, everything) if to_host else (everything, scattered)
+    expected = expect(src, dst, list(zip(*(s.tolist() for s in slots), strict=True)))
+    stream = movement.streams.create()
+    before = native.kv.host_counts()["staged"]
+    native.kv.transfer(pair, src, dst, *slots, stream)
+    stream.synchronize()
+    compare(dst, expected)
+    assert native.kv.host_counts()["staged"] == before + 1
 
 
 @pytest.mark.parametrize("grain", ["token", "block"])

@@ -50,6 +50,12 @@ bool is_on_device(std::uint64_t address, std::size_t nbytes) {
   return find(address, nbytes, start, range) && range.kind == kDevice;
 }
 
+bool is_known(std::uint64_t address, std::size_t nbytes) {
+  std::uintptr_t start = 0;
+  Range range;
+  return find(address, nbytes, start, range);
+}
+
 bool is_pageable(std::uint64_t address) {
   std::uintptr_t start = 0;
   Range range;
@@ -202,7 +208,8 @@ FAKE_ENTRY int cuMemcpyBatchAsync(std::uint64_t* dsts, std::uint64_t* srcs, std:
     return kInvalidValue;
   }
   for (std::size_t i = 0; i < count; ++i) {
-    if (sizes[i] == 0 || is_pageable(dsts[i]) || is_pageable(srcs[i])) {
+    // Each side within one allocation.
+    if (sizes[i] == 0 || !is_known(dsts[i], sizes[i]) || !is_known(srcs[i], sizes[i])) {
       if (failed != nullptr) *failed = i;
       return kInvalidValue;
     }

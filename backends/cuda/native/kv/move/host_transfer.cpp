@@ -161,8 +161,10 @@ bool transfer_staged(Pair& pair, const std::vector<accel_kv_plane>& planes, cons
   const std::vector<std::int64_t>& device_slots = to_host ? units.src : units.dst;
   const std::vector<std::int64_t>& host_slots = to_host ? units.dst : units.src;
   const auto count = static_cast<std::int64_t>(device_slots.size());
-  const std::vector<StagedKind> kinds =
-      staged_kinds(pair.layers, planes, pair.src, pair.dst, to_host, host_slots);
+  const std::vector<std::uintptr_t>& tensors =
+      (to_host ? pair.dst_memory : pair.src_memory).tensors;
+  const std::vector<StagedKind> kinds = staged_kinds(pair.layers, planes, pair.src, pair.dst, to_host,
+                                                     host_slots, {tensors.begin(), tensors.end()});
   const std::vector<Piece> pieces =
       cut_pieces(kinds, count, {policy.first_bytes, policy.most_bytes, policy.growth}, !to_host);
   std::int64_t stretches = 0, bytes = 0, most_bases = 0, most_units = 0;

@@ -82,7 +82,7 @@ StagedKind make_kind(const accel_kv_plane& plane, const HostSide& side, std::int
 bool stage_by_unit(std::int64_t layers, const std::vector<accel_kv_plane>& planes,
                    const std::vector<Address>& device, const std::vector<Address>& host,
                    const HostSide& side, const std::vector<std::int64_t>& slots,
-                   std::vector<StagedKind>* out) {
+                   const std::vector<Address>& tensors, std::vector<StagedKind>* out) {
   const auto& paging = side.paging(planes[0]);
   std::int64_t all = 0;
   for (const accel_kv_plane& plane : planes) {
@@ -99,6 +99,8 @@ bool stage_by_unit(std::int64_t layers, const std::vector<accel_kv_plane>& plane
     if (sorted[i] != i * static_cast<Address>(each)) return false;
   }
   if (static_cast<std::int64_t>(host.size()) > kMostBases * 2) return false;
+  const auto border = std::upper_bound(tensors.begin(), tensors.end(), first);
+  if (border != tensors.end() && *border < first + static_cast<Address>(all)) return false;
   StagedKind kind = make_kind(planes[0], side, all, device, within, all);
   kind.host = {first};
   kind.unit_bytes = all;
@@ -151,20 +153,22 @@ std::int64_t stretches_of(const std::vector<StagedKind>& kinds) {
 std::vector<StagedKind> staged_kinds(std::int64_t layers, const std::vector<accel_kv_plane>& planes,
                                      const std::vector<Address>& src,
                                      const std::vector<Address>& dst, bool to_host,
-                                     const std::vector<std::int64_t>& slots) {
+                                     const std::vector<std::int64_t>& slots,
+                                     std::vector<Address> tensors) {
   const HostSide side{to_host};
   for (const accel_kv_plane& plane : planes) {
     if (!unit_is_contiguous(plane, side)) return {};
   }
   const auto& device = to_host ? src : dst;
   const auto& host = to_host ? dst : src;
+  std::sort(tensors.begin(), tensors.end());
   std::vector<StagedKind> by_base, by_unit;
   stage_by_base(layers, planes, device, host, side, slots, &by_base);
-  if (stage_by_unit(layers, planes, device, host, side, slots, &by_unit) &&
-      stretches_of(by_unit) < stretches_of(by_base)) {
-    return by_unit;
-  }
-  return by_base;
+  const bool units_stay = stage_by_unit(layers, planes, device, host, side, slots, tensors, &by_unit);
+  std::vector<StagedKind>& fewer =
+      units_stay && stretches_of(by_unit) < stretches_of(by_base) ? by_unit : by_base;
+  for (StagedKind& kind : fewer) kind.borders = tensors;
+  return std::move(fewer);
 }
 
 std::vector<Piece> cut_pieces(const std::vector<StagedKind>& kinds, std::int64_t units,
@@ -223,7 +227,7 @@ std::vector<HostCopy> piece_copies(const StagedKind& kind, const Piece& piece) {
           (row * piece.units + from - piece.unit) * kind.unit_bytes,
           host + static_cast<Address>(stretch->offset + (from - stretch->first) * kind.unit_bytes),
           (to - from) * kind.unit_bytes};
-      if (!copies.empty() &&
+      if (!copies.empty() && !std::binary_search(kind.borders.begin(), kind.borders.end(), copy.host) &&
           copies.back().host + static_cast<Address>(copies.back().bytes) == copy.host &&
           copies.back().staging + copies.back().bytes == copy.staging) {
         copies.back().bytes += copy.bytes;

@@ -26,6 +26,8 @@ struct StagedKind {
                                     // address and, on the other side, where the base starts in a unit
   std::vector<Address> host;        // by base: addresses; by unit: one, of the first
   std::vector<Stretch> stretches;
+  std::vector<Address> borders;     // where the host's tensors begin, sorted: no copy spans two, as
+                                    // a driver refuses what lies in two allocations
   std::int64_t unit_bytes = 0;      // of one base; by unit: of all
   bool by_unit = false;
 
@@ -40,11 +42,13 @@ struct StagedKind {
 };
 
 // Empty when some plane's units are not contiguous on the host. `slots` are the host's, of the first
-// token of each unit. Of the two ways to pack, the one with fewer stretches.
+// token of each unit, `tensors` where its tensors begin. Of the two ways to pack, the one with fewer
+// stretches.
 std::vector<StagedKind> staged_kinds(std::int64_t layers, const std::vector<accel_kv_plane>& planes,
                                      const std::vector<Address>& src,
                                      const std::vector<Address>& dst, bool to_host,
-                                     const std::vector<std::int64_t>& slots);
+                                     const std::vector<std::int64_t>& slots,
+                                     std::vector<Address> tensors);
 
 // A part of a kind that is staged at once.
 struct Piece {
