@@ -188,7 +188,9 @@ std::vector<QuantizeLaunch> plan_rows(const Problem& p, bool back) {
       launch.block = std::clamp(1u << log2_of((chunks + 3) / 4), 128u, 1024u);
       launch.grid = static_cast<unsigned>(segments);
     } else {
-      const int held = chunks > 3 ? 4 : chunks > 1 ? 2 : 1;
+      // The fewer lanes share a segment the fewer of them compute its scale, and the shorter are the
+      // lines that they load: four chunks a lane pay from 256 bytes on.
+      const int held = chunks >= 16 ? 4 : chunks > 1 ? 2 : 1;
       id = held == 4 ? kQuantizeRows4 : held == 2 ? kQuantizeRows2 : kQuantizeRows1;
       made.lanes_log = log2_of(std::max<std::int64_t>(1, (chunks + held - 1) / held));
       const std::int64_t each = kThreads >> made.lanes_log;
