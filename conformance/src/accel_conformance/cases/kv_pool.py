@@ -235,7 +235,9 @@ def _write(
             for plane in range(cache.planes):
                 view = cache.view(layer, plane)[block]
                 host = random_bytes(view.shape, view.dtype, rng)
-                backend.memcpy.copy_async(view, host, stream)  # type: ignore[arg-type]
+                # By way of the device: a copy from pageable memory may wait for the stream.
+                source = host.to(backend.device)
+                backend.memcpy.copy_async(view, source, stream)  # type: ignore[arg-type]
                 parts.append(host.view(torch.uint8).flatten())
         written.append(torch.cat(parts))
     return written

@@ -177,8 +177,10 @@ def test_staging_does_not_block(
 ) -> None:
     """On a held stream all calls return at once, also with tensors far larger than the ring."""
     stream = backend.streams.create()
-    x = random_tensor(1 << 20)
-    host, back = torch.zeros(1 << 20, dtype=torch.uint8), torch.zeros_like(x)
+    # Sixteen rings: a driver whose queue is full (of about a thousand calls) makes callers wait.
+    nbytes = 32 * CHUNK
+    x = random_tensor(nbytes)
+    host, back = torch.zeros(nbytes, dtype=torch.uint8), torch.zeros_like(x)
     with gate(stream) as held:
         out = staging.copy_to_host_async(x, host, stream)
         into = staging.copy_to_device_async(host, back, stream)

@@ -139,8 +139,9 @@ def test_priority_honoured(
     """Of eight streams that compete, the two of highest priority finish in the first half."""
     least, greatest = backend.streams.priority_range()
     assert greatest < least, "claims priorities, but the range has only one"
-    src = random_tensor(8 * MIB)
-    buffers = [torch.empty_like(src) for _ in range(8)]
+    # Transposed, by a kernel: copy engines, which move whole runs, know no priorities.
+    src = random_tensor(8 * MIB).view(torch.int64).view(1024, 1024).t()
+    buffers = [torch.empty(1024, 1024, dtype=torch.int64, device=src.device) for _ in range(8)]
     # All of five, else most of twenty: a busy machine may decide some. Without priorities both are
     # among the first four in a fifth of all attempts, or in every other if creation decides.
     won, attempt = 0, 0

@@ -43,9 +43,11 @@ class HostStaging:
     Pageable memory is reached through ``buffers`` pinned buffers, in pieces: each buffer has a
     stream of its own, on which a piece is moved by the device and then by a host callback (or the
     other way round), so that one buffer is filled while another is emptied, and a buffer is used
-    again when its last piece is through. All of it is queued by the call. Nothing is staged where
-    that would be a copy for nothing: to and from pinned memory, and between two places in host
-    memory, there is one copy (``direct``).
+    again when its last piece is through. All of it is queued by the call, which only waits where a
+    driver's queue is full (CUDA's holds about a thousand calls): choose ``chunk_bytes`` so that a
+    copy is some hundred pieces at most. Nothing is staged where that would be a copy for nothing:
+    to and from pinned memory, and between two places in host memory, there is one copy
+    (``direct``).
 
     Without host callbacks (``streams.callback``) the calling thread moves the host's part, and the
     calls return when the copy is done.
