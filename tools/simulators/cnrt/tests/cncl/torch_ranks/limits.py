@@ -31,7 +31,7 @@ def refused() -> dict[str, str]:
         "bool average": refusal(dist.all_reduce, x.bool(), dist.ReduceOp.AVG),
         "strided": refusal(dist.all_reduce, torch.ones(4, 4, device=DEVICE)[:, 1]),
         "sizes": refusal(dist.all_gather_into_tensor, torch.empty(3, device=DEVICE), x),
-        "splits": refusal(dist.all_to_all_single, x, x, [1] * RANKS, [4] + [0] * (RANKS - 1)),
+        "splits": refusal(dist.all_to_all_single, x, x, [3] * RANKS, [3] * RANKS),
     }
 
 
@@ -120,9 +120,7 @@ def late() -> str:
 
 start()
 composed()
-said: dict[str, Any] = {"refused": refused(), "given up": given_up()}
-if RANKS == 2:
-    said["late"] = late()
+said: dict[str, Any] = {"refused": refused(), "given up": given_up(), "late": late()}
 dist.barrier(device_ids=[RANK])
 dist.destroy_process_group()
 report(said)
