@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 from typing import Any
 
 import pytest
 
-MODEL = """
-import torch
-from torch import nn
-
-def make():
-    torch.manual_seed(1)
-    return nn.Sequential(
-        nn.Linear(16, 32), nn.LayerNorm(32), nn.GELU(), nn.Linear(32, 32), nn.ReLU(),
-        nn.Linear(32, 4),
-    )
-
-def batch(step, size=24):
-    data = torch.Generator().manual_seed(step)
-    return torch.randn(size, 16, generator=data), torch.randint(4, (size,), generator=data)
-
-def train(model, device, part=slice(None), steps=12):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    losses = []
-    for step in range(steps):
-        inputs, labels = (t[part].to(device, non_blocking=True) for t in batch(step))
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(inputs), labels)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-"""
+from accel_sim.torch_programs import MODEL, check_training
 
 
 def test_training_loop(npu: Any) -> None:
-    code = MODEL + "print(train(make(), 'cpu'))\nprint(train(make().npu(), 'npu'))\n"
-    expected, found = map(ast.literal_eval, npu(delay_us=50).python(code).lines[-2:])
-    assert expected[-1] < expected[0]
-    assert found == pytest.approx(expected, rel=1e-4)
+    check_training(npu(delay_us=50), "npu")
 
 
 @pytest.mark.parametrize("ranks", [2, 4])

@@ -24,6 +24,11 @@ bool alike(const at::Tensor& a, const at::Tensor& b) {
           (a.strides() == b.strides() && a.is_non_overlapping_and_dense()));
 }
 
+// Bytes in the order of a contiguous tensor can be moved here.
+bool takes_bytes(const at::Tensor& target) {
+  return target.is_contiguous() && !target.is_conj() && !target.is_neg();
+}
+
 void by_kernel(const at::Tensor& source, const at::Tensor& target) {
   const View from(source), to(target);
   submit("aten::copy_", target.get_device(), [from, to] { to.open().copy_(from.open()); },
@@ -50,11 +55,16 @@ void wait_for(const c10::Stream& waiting, const c10::Stream& stream) {
   destroy_event(event);
 }
 
+// The values in their places: nothing left to conjugate or negate.
+at::Tensor plain_values(const at::Tensor& tensor) {
+  return tensor.resolve_conj().resolve_neg().contiguous();
+}
+
 // On the source's stream, behind and before what the target's stream has.
 void between_devices(const at::Tensor& source, const at::Tensor& target) {
   const bool direct = alike(source, target);
-  const at::Tensor from = direct ? source : source.to(target.scalar_type()).contiguous();
-  const at::Tensor to = direct || (target.is_contiguous() && target.sizes() == source.sizes())
+  const at::Tensor from = direct ? source : plain_values(source.to(target.scalar_type()));
+  const at::Tensor to = direct || takes_bytes(target)
                             ? target
                             : at::empty(from.sizes(), target.options());
   const c10::Stream sending = current_stream(source.get_device());
@@ -72,7 +82,7 @@ void between_devices(const at::Tensor& source, const at::Tensor& target) {
 
 void to_device(const at::Tensor& source, const at::Tensor& target, bool non_blocking) {
   const bool direct = alike(source, target);
-  const at::Tensor from = direct ? source : source.contiguous();
+  const at::Tensor from = direct ? source : plain_values(source);
   const at::Tensor to = alike(from, target)
                             ? target
                             : at::empty(from.sizes(), target.options().dtype(from.scalar_type()));
@@ -88,9 +98,9 @@ void to_device(const at::Tensor& source, const at::Tensor& target, bool non_bloc
 
 void to_host(const at::Tensor& source, const at::Tensor& target, bool non_blocking) {
   const bool direct = alike(source, target);
-  const bool plain = direct || (target.is_contiguous() && target.sizes() == source.sizes());
+  const bool plain = direct || takes_bytes(target);
   const at::Tensor from =
-      direct ? source : (plain ? source.to(target.scalar_type()) : source).contiguous();
+      direct ? source : plain_values(plain ? source.to(target.scalar_type()) : source);
   const at::Tensor to =
       plain ? target : at::empty(from.sizes(), target.options().dtype(from.scalar_type()));
   const c10::Stream stream = current_stream(source.get_device());
@@ -138,6 +148,14 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_copy_from", &copy_from);
   library.impl("_copy_from_and_resize", &copy_from_and_resize);
   library.impl("_local_scalar_dense", &local_scalar);
+}
+
+// Copies read and write conjugated and negated tensors themselves.
+TORCH_LIBRARY_IMPL(aten, Conjugate, library) {
+  library.impl("_copy_from", torch::CppFunction::makeFallthrough());
+}
+TORCH_LIBRARY_IMPL(aten, Negative, library) {
+  library.impl("_copy_from", torch::CppFunction::makeFallthrough());
 }
 
 }  // namespace torch_mlu

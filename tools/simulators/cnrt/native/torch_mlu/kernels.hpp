@@ -21,9 +21,12 @@ struct View {
   std::vector<std::int64_t> strides;
   at::ScalarType dtype;
   bool wrapped_number = false;
+  bool conjugated = false;
+  bool negated = false;
 };
 
-// Puts a body on the current stream of a device, under a name that faults can be planned for.
+// Puts a body on the current stream of a device, under an operator's name: faults can be
+// planned for it, as aten_mul.
 void submit(const std::string& name, c10::DeviceIndex device, std::function<void()> body,
             std::uint64_t bytes);
 

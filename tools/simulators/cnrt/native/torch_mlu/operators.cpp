@@ -198,6 +198,18 @@ void resize_outputs(const c10::FunctionSchema& schema, const Stack& arguments,
   }
 }
 
+// Whether the caller gave every result, with memory: an output without elements takes the results'
+// shape, one with elements must have it, which the CPU's operator checks when it runs.
+bool results_given(const c10::FunctionSchema& schema, const Stack& arguments) {
+  for (std::size_t r = 0; r < schema.returns().size(); ++r) {
+    const std::int64_t place = written_argument(schema, r);
+    if (place < 0 || !schema.arguments()[static_cast<std::size_t>(place)].is_out()) return false;
+    const IValue& output = arguments[static_cast<std::size_t>(place)];
+    if (!output.isTensor() || output.toTensor().numel() == 0) return false;
+  }
+  return true;
+}
+
 at::Tensor allocated(const at::Tensor& meta, c10::DeviceIndex device) {
   if (!meta.defined()) return meta;
   const auto options = at::TensorOptions(meta.scalar_type()).device(device_at(device));
@@ -238,8 +250,11 @@ void run_operator(const c10::OperatorHandle& op, Stack* stack) {
   check_host_tensors(op, arguments, device);
   const OnDevice here(device);
 
-  Stack results = results_on_meta(op, arguments);
-  resize_outputs(schema, arguments, results);
+  Stack results(schema.returns().size());
+  if (!results_given(schema, arguments)) {
+    results = results_on_meta(op, arguments);
+    resize_outputs(schema, arguments, results);
+  }
 
   Call call{op, kept_arguments(op, arguments, device), {}, {}};
   std::uint64_t bytes = 0;

@@ -33,6 +33,11 @@ bool composed(const c10::OperatorHandle& op) {
   return op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd);
 }
 
+// torch finds the results' shapes itself, and asks for the form with outputs.
+bool structured(const c10::OperatorHandle& op) {
+  return op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutogradNonFunctional);
+}
+
 bool shaped_by_values(const c10::OperatorHandle& op) {
   return op.hasTag(at::Tag::dynamic_output_shape) || op.hasTag(at::Tag::data_dependent_output);
 }
@@ -49,7 +54,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {
     if (!listed(name, names)) continue;
     const auto op = dispatcher.findSchema(name);
-    if (!op || composed(*op) || shaped_by_values(*op) || !only_tensors(op->schema())) continue;
+    if (!op || composed(*op) || structured(*op) || shaped_by_values(*op)) continue;
+    if (!only_tensors(op->schema())) continue;
     const std::string full = name.name + (name.overload_name.empty() ? "" : "." + name.overload_name);
     library.impl(full.c_str(), torch::CppFunction::makeFromBoxedFunction<&run_operator>());
   }
