@@ -57,7 +57,11 @@ void Mesh::send(std::uint32_t peer, const Tag& tag, const void* data, std::size_
                                         failure.what());
   }
   if (sent) return;
-  std::lock_guard<std::mutex> lock(mutex_);
+  // The reader may not have come to what was said before that end, such as why the calls failed.
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_until(lock, deadline, [&] {
+    return code_ != Problem::none || peers_[peer].died || peers_[peer].left;
+  });
   throw_if_failed();
   throw_if_gone(peer);
   throw RankFailure(Problem::remote, "rank " + std::to_string(peer) + " died");
@@ -204,16 +208,21 @@ void Mesh::read_loop() {
     }
     if (::poll(entries.data(), entries.size(), -1) < 0 && errno != EINTR) return;
     if (closing_.load()) return;
+    std::vector<Peer*> gone;
     for (std::size_t i = 0; i < ranks.size(); ++i) {
       if (entries[i + 1].revents == 0) continue;
       Peer& peer = peers_[ranks[i]];
-      if (read_some(peer, ranks[i])) continue;
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (!peer.left) peer.died = true;
-      peer.when = Clock::now();
-      ++changes_;
-      changed_.notify_all();
+      if (!read_some(peer, ranks[i])) gone.push_back(&peer);
     }
+    if (gone.empty()) continue;
+    // Only now, when all that the others had said before was read: it may say why a rank ended.
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (Peer* peer : gone) {
+      if (!peer->left) peer->died = true;
+      peer->when = Clock::now();
+    }
+    ++changes_;
+    changed_.notify_all();
   }
 }
 
