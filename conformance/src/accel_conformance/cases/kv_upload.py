@@ -124,6 +124,7 @@ def test_upload_order(backend: Backend, gate: Gates, guarded: Guards, rng: torch
     values = [_host(rng, 300, torch.int32) for _ in range(2)]
     dst = guarded(300, torch.int32)
     seen = [torch.zeros(300, dtype=torch.int32, device=backend.device) for _ in range(2)]
+    _settle(backend)  # the zeros are another stream's work
     with gate(stream):
         for value, copy in zip(values, seen, strict=True):
             backend.kv.upload_small(dst, value, stream=stream)
