@@ -6,6 +6,7 @@ from pathlib import Path
 
 import copy_harness
 import pytest
+from copy_fixtures import builder, kv_copy  # noqa: F401
 
 HERE = Path(__file__).parent
 STANDIN = copy_harness.Standin(
@@ -22,16 +23,3 @@ STANDIN = copy_harness.Standin(
 @pytest.fixture(scope="session")
 def standin():
     return STANDIN
-
-
-@pytest.fixture(scope="session")
-def builder(standin, tmp_path_factory):
-    if copy_harness.compiler() is None:
-        pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
-    return copy_harness.Builder(standin, tmp_path_factory.mktemp("ascendc"))
-
-
-@pytest.fixture(scope="session")
-def kv_copy(builder, standin):
-    """The movement kernel, with the plugin's packing of its arguments."""
-    return builder.library(standin.kernels / "kv_copy.cpp")

@@ -19,11 +19,12 @@ __all__ = ["BUILDER"]
 
 class _Builder(BinaryBuilder):
     files = FILES
+    wanted = f"one of {', '.join(ARCHITECTURES.values())}"
 
-    def chip_here(self) -> str:
-        machine = probe.look()
-        if not machine.devices:
-            return ""
+    def look(self) -> probe.Machine:
+        return probe.look()
+
+    def chip_of(self, machine: probe.Machine) -> str:
         if machine.simulator:
             return SIMULATOR_CHIP
         ask = getattr(ctypes.CDLL(machine.library), "cnrtDeviceGetAttribute", None)
@@ -33,18 +34,8 @@ class _Builder(BinaryBuilder):
         return ARCHITECTURES.get(major.value, "")
 
     def check_chip(self, chip: str) -> None:
-        wanted = f"one of {', '.join(ARCHITECTURES.values())}"
-        if chip == SIMULATOR_CHIP:
-            if probe.look().simulator:
-                return
-            raise ArgumentError(
-                "chip",
-                wanted,
-                f"{chip}, but the libcnrt that is found here is no simulator's",
-                f"run it under the simulator: {FILES.build_command(chip)}",
-            )
-        if chip not in ARCHITECTURES.values():
-            raise ArgumentError("chip", wanted, chip)
+        if chip not in (SIMULATOR_CHIP, *ARCHITECTURES.values()):
+            raise ArgumentError("chip", self.wanted, chip)
 
     def compile(self, file: str, chip: str) -> bytes:
         if chip != SIMULATOR_CHIP:

@@ -8,9 +8,11 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 
+from ..errors import ArgumentError
 from ..kernel_builders import BuiltKernels, KernelJob
 from .kernel_compilers import KernelBuildError
-from .kernel_files import KernelFiles, untrusted
+from .kernel_files import SIMULATOR_CHIP, KernelFiles, untrusted
+from .probe import Machine
 
 __all__ = ["BinaryBuilder"]
 
@@ -20,12 +22,18 @@ class BinaryBuilder(ABC):
 
     Attributes:
         files: the sources.
+        wanted: what a chip's name is, for people.
     """
 
     files: KernelFiles
+    wanted: str
 
     @abstractmethod
-    def chip_here(self) -> str:
+    def look(self) -> Machine:
+        """What there is of the vendor's on this machine."""
+
+    @abstractmethod
+    def chip_of(self, machine: Machine) -> str:
         """The chip of the devices here, "simulator" for simulated ones, or an empty string."""
 
     @abstractmethod
@@ -40,12 +48,24 @@ class BinaryBuilder(ABC):
         folder = self.files.folder()
         return str(folder) if folder else f"nowhere: set {self.files.variable}"
 
+    def chip_here(self) -> str:
+        """Of this machine's devices; an empty string where there are none."""
+        machine = self.look()
+        return self.chip_of(machine) if machine.devices else ""
+
     def chips_here(self) -> list[str]:
         chip = self.chip_here()
         return [chip] if chip else []
 
     def jobs(self, chip: str) -> list[KernelJob]:
         self.check_chip(chip)
+        if chip == SIMULATOR_CHIP and not self.look().simulator:
+            raise ArgumentError(
+                "chip",
+                self.wanted,
+                f"{chip}, but the vendor's library that is found here is no simulator's",
+                f"run it under the simulator: {self.files.build_command(chip)}",
+            )
         return [KernelJob(chip, file) for file in self.files.kernels]
 
     def build(self, job: KernelJob) -> BuiltKernels:
