@@ -4,39 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from accel_sim.torch_programs import check_guard, check_order
 
-def test_streams_and_events(npu: Any) -> None:
+
+def test_streams_and_pageable_copies_keep_their_order(npu: Any) -> None:
+    check_order(npu(delay_us=200), "npu")
+
+
+def test_the_host_cannot_read_device_memory(npu: Any) -> None:
+    check_guard(npu(), "npu")
+
+
+def test_times_of_events(npu: Any) -> None:
     code = """
     import torch
-
-    a, b = torch.npu.Stream(), torch.npu.Stream()
     x = torch.zeros(1 << 16, device="npu")
-    torch.npu.synchronize()
-    for value in range(1, 30):
-        with torch.npu.stream(a):
-            x.fill_(value)
-            done = a.record_event()
-        b.wait_event(done)
-        with torch.npu.stream(b):
-            y = x * 2
-        b.synchronize()
-        assert done.query() and b.query()
-        assert y.cpu().eq(2 * value).all(), value
-        a.wait_stream(b)
-
     start, end = torch.npu.Event(enable_timing=True), torch.npu.Event(enable_timing=True)
     start.record()
     x.add_(1)
     end.record()
     end.synchronize()
-    assert start.elapsed_time(end) >= 0
-    fresh = torch.npu.Event()
-    assert fresh.query()
-    torch.npu.current_stream().wait_event(fresh)
-    torch.npu.synchronize()
-    print("ok")
+    print(start.elapsed_time(end) >= 0)
     """
-    assert npu(delay_us=200).python(code).last == "ok"
+    assert npu(delay_us=200).python(code).last == "True"
 
 
 def test_streams_with_priorities(npu: Any) -> None:
@@ -109,32 +99,6 @@ def test_pinned_memory(npu: Any) -> None:
     print("ok")
     """
     assert npu(delay_us=200).python(code).last == "ok"
-
-
-def test_a_pageable_copy_returns_when_it_is_done(npu: Any) -> None:
-    code = """
-    import torch
-    device = torch.empty(1 << 18, device="npu")
-    for value in range(20):
-        host = torch.full((1 << 18,), float(value))
-        device.copy_(host, non_blocking=True)
-        host.fill_(-1)  # too late to be seen
-        assert device.cpu().eq(value).all(), value
-    print("ok")
-    """
-    assert npu(delay_us=200).python(code).last == "ok"
-
-
-def test_the_host_cannot_read_device_memory(npu: Any) -> None:
-    code = """
-    import ctypes, torch
-    x = torch.ones(1000, device="npu")
-    torch.npu.synchronize()
-    print(ctypes.c_float.from_address(x.data_ptr()).value)
-    """
-    done = npu().python(code, check=False)
-    assert done.returncode == -11  # SIGSEGV
-    assert done.stdout == ""
 
 
 def test_between_devices(npu: Any) -> None:

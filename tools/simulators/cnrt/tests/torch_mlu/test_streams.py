@@ -5,29 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 
-def test_order_between_streams(mlu: Any) -> None:
-    code = """
-    import torch
-    a, b = torch.mlu.Stream(), torch.mlu.Stream()
-    x = torch.zeros(1 << 14, device="mlu")
-    torch.mlu.synchronize()
-    for value in range(1, 16):
-        with torch.mlu.stream(a):
-            x.fill_(value)
-            x.add_(value)
-            done = a.record_event()
-        b.wait_event(done)
-        with torch.mlu.stream(b):
-            y = x * 2
-        b.synchronize()
-        assert done.query() and b.query()
-        assert y.cpu().eq(4 * value).all(), value
-        a.wait_stream(b)
-    print(isinstance(done, torch.mlu.Event), torch.mlu.current_stream() == a)
-    """
-    assert mlu(delay_us=200, strict=True).python(code).last == "True False"
-
-
 def test_pools_and_priorities(mlu: Any) -> None:
     code = """
     import torch

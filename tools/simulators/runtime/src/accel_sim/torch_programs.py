@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import ast
 import json
+import signal
 from collections.abc import Callable, Iterable
 
 from .simulation import Simulation
 
-__all__ = ["MODEL", "RACES", "check_races", "check_right_programs", "check_training"]
+__all__ = [
+    "MODEL",
+    "PAGEABLE",
+    "RACES",
+    "STREAMS",
+    "TRESPASS",
+    "check_guard",
+    "check_order",
+    "check_races",
+    "check_right_programs",
+    "check_training",
+]
 
 #: Races, each beside the same program done right: a wait for another stream, ``record_stream``, a
 #: synchronisation before the host reads. Takes torch's name of the device, and prints how often
@@ -75,6 +87,57 @@ for program in (wait_stream, record_stream, host_read):
 print(json.dumps(wrong))
 """
 
+#: Two streams hand a tensor to and fro by events; then one event after another is waited for.
+STREAMS = """
+import sys, torch
+
+DEVICE = sys.argv[1]
+devices = getattr(torch, DEVICE)
+a, b = devices.Stream(), devices.Stream()
+x = torch.zeros(1 << 14, device=DEVICE)
+devices.synchronize()
+for value in range(1, 20):
+    with devices.stream(a):
+        x.fill_(value)
+        x.add_(value)
+        done = a.record_event()
+    b.wait_event(done)
+    with devices.stream(b):
+        y = x * 2
+    b.synchronize()
+    assert done.query() and b.query()
+    assert y.cpu().eq(4 * value).all(), value
+    a.wait_stream(b)
+fresh = devices.Event()
+assert fresh.query()
+devices.current_stream().wait_event(fresh)
+devices.synchronize()
+assert isinstance(done, devices.Event) and devices.current_stream() != a
+print("ok")
+"""
+
+#: Asynchronous copies of pageable memory return when they have run.
+PAGEABLE = """
+import sys, torch
+
+device = torch.empty(1 << 16, device=sys.argv[1])
+for value in range(12):
+    host = torch.full((1 << 16,), float(value))
+    device.copy_(host, non_blocking=True)
+    host.fill_(-1)  # too late to be seen
+    assert device.cpu().eq(value).all(), value
+print("ok")
+"""
+
+#: Reads a device's memory from the host, which must end the program.
+TRESPASS = """
+import ctypes, sys, torch
+
+x = torch.ones(1000, device=sys.argv[1])
+getattr(torch, sys.argv[1]).synchronize()
+print(ctypes.c_float.from_address(x.data_ptr()).value)
+"""
+
 #: Definitions for training a small network: ``make()``, ``batch(step)``, ``train(model, device)``,
 #: which gives the losses. Append what is to be done with them.
 MODEL = """
@@ -130,6 +193,19 @@ def check_right_programs(simulation: Simulation, device: str) -> None:
     """What is done right is right, whatever the modes."""
     wrong = json.loads(simulation.python(RACES, device).last)
     assert not any(count for name, count in wrong.items() if name.endswith("right")), wrong
+
+
+def check_order(simulation: Simulation, device: str) -> None:
+    """Streams keep to events, and pageable copies to the host's order."""
+    for program in (STREAMS, PAGEABLE):
+        assert simulation.python(program, device).last == "ok"
+
+
+def check_guard(simulation: Simulation, device: str) -> None:
+    """The host that reads device memory ends by SIGSEGV."""
+    done = simulation.python(TRESPASS, device, check=False)
+    assert done.returncode == -signal.SIGSEGV
+    assert done.stdout == ""
 
 
 def check_training(simulation: Simulation, device: str) -> None:
