@@ -9,7 +9,8 @@ import copy_images
 import pytest
 from copy_cases import Runner
 
-#: name: (file, what stands there, what takes its place, how it shows).
+#: name: (file, what stands there, what takes its place, how it shows: "" as wrong bytes,
+#: or as an access that the stand-in refuses).
 DEFECTS = {
     "no wait for a full tile": (
         "nram_tile.h", "Full() { __sync_io(); }", "Full() {}", "no __sync_io or __sync",
@@ -53,7 +54,7 @@ def test_a_defect_is_found(name, standin, builder, tmp_path):
     assert right in text, f"{file} has no {right!r} any more"
     (folder / file).write_text(text.replace(right, wrong, 1))
     library = builder.library(folder / "kv_copy.mlu", kernels=folder, name=name.replace(" ", "_"))
-    with pytest.raises(AssertionError, match=shows):
+    with pytest.raises(AssertionError, match=shows or "byte|race|region|no memory"):
         move(Runner(standin, library))
 
 
