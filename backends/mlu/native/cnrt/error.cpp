@@ -31,7 +31,7 @@ std::string cure_of(Result code) {
 }  // namespace
 
 bool has_failed(Result code) noexcept {
-  return code == kKernelTrap || code == kQueueFailed || code == kDeviceFailed || code == kSystem;
+  return code == kKernelTrap || code == kQueueFailed || code == kSystem;
 }
 
 std::string message_of(Result code, const std::string& call) {

@@ -23,7 +23,6 @@ constexpr Result kNotSupported = 100050;
 constexpr Result kQueueFailed = 100060;
 constexpr Result kNoMemory = 100100;
 constexpr Result kKernelTrap = 100132;
-constexpr Result kDeviceFailed = 632006;
 constexpr Result kNoContext = 632019;
 
 enum Direction : int {
