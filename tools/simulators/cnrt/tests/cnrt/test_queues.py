@@ -52,20 +52,21 @@ def test_priorities_decide_what_runs_next(cnrt: Any, tmp_path: Path) -> None:
     prefix = str(tmp_path / "trace")
     cnrt(
         """
-        big = malloc(1 << 28)
-        fillers = [queue(7), queue(7)]
+        big = malloc(1 << 29)
+        fillers, root, n = [queue(7), queue(7)], queue(0), notifier()
         waiting = [(priority, queue(priority)) for priority in (3, 7, 0, 5, 1)]
-        for attempt in range(4):
-            # Each waits behind a gate, so that all are submitted before the first is ready.
-            gates = [gate(q) for _, q in waiting]
+        for attempt in range(6):
+            # One notifier lets all of them go, while two long fills take the slots.
+            opened = gate(root)
+            ok("cnrtPlaceNotifier", n, root)
             for priority, q in waiting:
                 nbytes = (1 << 25) + 16 * attempt + priority
+                ok("cnrtQueueWaitNotifier", n, q, 0)
                 ok("cnrtMemsetAsync", c_void_p(big), 1, c_size_t(nbytes), q)
             for q in fillers:
-                for _ in range(3):
-                    ok("cnrtMemsetAsync", c_void_p(big), 0, c_size_t(1 << 28), q)
-            for one in gates:
-                one.set()
+                ok("cnrtMemsetAsync", c_void_p(big), 0, c_size_t(1 << 29), q)
+            time.sleep(0.02)
+            opened.set()
             ok("cnrtSyncDevice")
         lib.accel_simulator_write_trace()
         """,
@@ -74,7 +75,7 @@ def test_priorities_decide_what_runs_next(cnrt: Any, tmp_path: Path) -> None:
     )
     (trace,) = read_traces(prefix)
     orders = []
-    for attempt in range(4):
+    for attempt in range(6):
         first = (1 << 25) + 16 * attempt
         spans = [s for s in trace.named("cnrtMemsetAsync") if first <= s.bytes < first + 16]
         orders.append([s.bytes - first for s in sorted(spans, key=lambda span: span.start)])
