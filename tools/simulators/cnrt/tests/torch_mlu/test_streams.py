@@ -76,7 +76,9 @@ def test_torchs_general_interface(mlu: Any) -> None:
         x = torch.full((1000,), 3.0, device="mlu:1")
         event.record(stream)
     event.synchronize()
-    assert event.query() and stream.query()
+    assert event.query()
+    stream.synchronize()
+    assert stream.query()
     torch.accelerator.set_device_index(1)
     assert torch.mlu.current_device() == 1
     torch.accelerator.set_stream(torch.mlu.default_stream(1))
