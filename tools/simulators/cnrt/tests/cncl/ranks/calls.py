@@ -50,11 +50,12 @@ def rank_dies(world: World, calls: int) -> list[Any]:
     comm = world.join()
     buffer = world.here.put(np.ones(4, np.int32))
     for done in range(calls):
-        world.ok(world.all_reduce(comm, buffer, buffer, 4))
-        if (waited := world.here.wait()) != 0:
+        # A rank that is slow hears of the death before its call, which then fails by itself.
+        code = world.all_reduce(comm, buffer, buffer, 4)
+        if code != SUCCESS or world.here.wait() != SUCCESS:
             state = _settled(world, comm)
-            return [done, waited, state, world.text(state)]
-    return [calls, 0, 0, ""]
+            return [done, state, world.text(state)]
+    return [calls, 0, ""]
 
 
 def dies_unnoticed(world: World) -> int:
