@@ -6,7 +6,7 @@
 
 #include "coding_args.h"
 #include "coding_findings.h"
-#include "fault_record.h"
+#include "fault.h"
 
 ACCEL_DEVICE coding_state* coding_state_of(accel_u64 address) {
   return accel_pointer<coding_state>(address);
@@ -25,7 +25,7 @@ ACCEL_DEVICE accel_u64 coding_first_finding(accel_u64 state) {
 ACCEL_DEVICE void coding_tell(accel_u64 fault, accel_u64 key, accel_u32 bins, accel_u64 a = 0,
                               accel_u64 b = 0, accel_u64 c = 0) {
   AccelFaultRecord* const record = accel_pointer<AccelFaultRecord>(fault);
-  if (accel_atomic_cas_system(&record->state, 0u, 1u) != 0u) return;
+  if (!accel_claim_fault(record)) return;
   record->kind = ACCEL_FAULT_CODEC;
   record->argument = ACCEL_FAULT_ARG_DATA;
   record->index = (accel_i64)CODING_KEY_KIND(key);
@@ -34,8 +34,7 @@ ACCEL_DEVICE void coding_tell(accel_u64 fault, accel_u64 key, accel_u32 bins, ac
   record->unused[0] = (accel_i64)a;
   record->unused[1] = (accel_i64)b;
   record->unused[2] = (accel_i64)c;
-  accel_fence_system();
-  accel_atomic_exchange_system(&record->state, 2u);
+  accel_publish_fault(record);
 }
 
 /* True in every thread of the block that is the last to come here; whatever the others wrote before

@@ -28,7 +28,6 @@
  *   accel_store_stream(p, v)                  written once: first out of the caches
  *   accel_atomic_add/min/max/or/exchange(p, v), accel_atomic_cas(p, expected, desired)
  *                                             u32 and u64, relaxed, for the device; return the old
- *   accel_atomic_add/or/exchange/cas_system   the same, also against the host and other devices
  *   accel_load_acquire(p) accel_store_release(p, v), and _system: u32 and u64
  *   accel_fence_block() accel_fence_device() accel_fence_system()
  *   accel_popc accel_clz accel_ffs            u32 and u64; clz(0) is the width, ffs counts from 1

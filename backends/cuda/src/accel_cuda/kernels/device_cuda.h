@@ -167,22 +167,6 @@ template <typename T>
 ACCEL_DEVICE T accel_atomic_cas(T* p, T expected, T desired) {
   return atomicCAS(p, expected, desired);
 }
-template <typename T>
-ACCEL_DEVICE T accel_atomic_add_system(T* p, T v) {
-  return atomicAdd_system(p, v);
-}
-template <typename T>
-ACCEL_DEVICE T accel_atomic_or_system(T* p, T v) {
-  return atomicOr_system(p, v);
-}
-template <typename T>
-ACCEL_DEVICE T accel_atomic_exchange_system(T* p, T v) {
-  return atomicExch_system(p, v);
-}
-template <typename T>
-ACCEL_DEVICE T accel_atomic_cas_system(T* p, T expected, T desired) {
-  return atomicCAS_system(p, expected, desired);
-}
 
 #define ACCEL_ORDERED_ACCESS(suffix, scope)                                            \
   ACCEL_DEVICE accel_u32 accel_load_acquire##suffix(const accel_u32* p) {              \

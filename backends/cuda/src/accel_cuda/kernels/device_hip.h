@@ -121,25 +121,26 @@ ACCEL_DEVICE void accel_store_stream(accel_u32x4* p, accel_u32x4 v) {
 
 /* --- atomics ------------------------------------------------------------------------------------- */
 
-#define ACCEL_HIP_ATOMIC(suffix, scope)                                                            \
-  template <typename T>                                                                            \
-  ACCEL_DEVICE T accel_atomic_add##suffix(T* p, T v) {                                             \
-    return __hip_atomic_fetch_add(p, v, __ATOMIC_RELAXED, scope);                                  \
-  }                                                                                                \
-  template <typename T>                                                                            \
-  ACCEL_DEVICE T accel_atomic_or##suffix(T* p, T v) {                                              \
-    return __hip_atomic_fetch_or(p, v, __ATOMIC_RELAXED, scope);                                   \
-  }                                                                                                \
-  template <typename T>                                                                            \
-  ACCEL_DEVICE T accel_atomic_exchange##suffix(T* p, T v) {                                        \
-    return __hip_atomic_exchange(p, v, __ATOMIC_RELAXED, scope);                                   \
-  }                                                                                                \
-  template <typename T>                                                                            \
-  ACCEL_DEVICE T accel_atomic_cas##suffix(T* p, T expected, T desired) {                           \
-    __hip_atomic_compare_exchange_strong(p, &expected, desired, __ATOMIC_RELAXED,                  \
-                                         __ATOMIC_RELAXED, scope);                                 \
-    return expected;                                                                               \
-  }                                                                                                \
+template <typename T>
+ACCEL_DEVICE T accel_atomic_add(T* p, T v) {
+  return __hip_atomic_fetch_add(p, v, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
+}
+template <typename T>
+ACCEL_DEVICE T accel_atomic_or(T* p, T v) {
+  return __hip_atomic_fetch_or(p, v, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
+}
+template <typename T>
+ACCEL_DEVICE T accel_atomic_exchange(T* p, T v) {
+  return __hip_atomic_exchange(p, v, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
+}
+template <typename T>
+ACCEL_DEVICE T accel_atomic_cas(T* p, T expected, T desired) {
+  __hip_atomic_compare_exchange_strong(p, &expected, desired, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
+  return expected;
+}
+
+#define ACCEL_HIP_ORDERED(suffix, scope)                                                           \
   template <typename T>                                                                            \
   ACCEL_DEVICE T accel_load_acquire##suffix(const T* p) {                                          \
     return __hip_atomic_load(p, __ATOMIC_ACQUIRE, scope);                                          \
@@ -148,9 +149,9 @@ ACCEL_DEVICE void accel_store_stream(accel_u32x4* p, accel_u32x4 v) {
   ACCEL_DEVICE void accel_store_release##suffix(T* p, T v) {                                       \
     __hip_atomic_store(p, v, __ATOMIC_RELEASE, scope);                                             \
   }
-ACCEL_HIP_ATOMIC(, __HIP_MEMORY_SCOPE_AGENT)
-ACCEL_HIP_ATOMIC(_system, __HIP_MEMORY_SCOPE_SYSTEM)
-#undef ACCEL_HIP_ATOMIC
+ACCEL_HIP_ORDERED(, __HIP_MEMORY_SCOPE_AGENT)
+ACCEL_HIP_ORDERED(_system, __HIP_MEMORY_SCOPE_SYSTEM)
+#undef ACCEL_HIP_ORDERED
 
 template <typename T>
 ACCEL_DEVICE T accel_atomic_min(T* p, T v) {

@@ -99,29 +99,30 @@ ACCEL_DEVICE void accel_store_stream(T* p, T v, ACCEL_SHIM_WHERE) {
 
 /* --- atomics: each may let other threads go first ------------------------------------------------ */
 
-#define ACCEL_SHIM_ATOMIC(suffix)                                                   \
-  template <typename T>                                                             \
-  ACCEL_DEVICE T accel_atomic_add##suffix(T* p, T v) {                              \
-    accel_shim::maybe_yield();                                                      \
-    return __atomic_fetch_add(p, v, __ATOMIC_RELAXED);                              \
-  }                                                                                 \
-  template <typename T>                                                             \
-  ACCEL_DEVICE T accel_atomic_or##suffix(T* p, T v) {                               \
-    accel_shim::maybe_yield();                                                      \
-    return __atomic_fetch_or(p, v, __ATOMIC_RELAXED);                               \
-  }                                                                                 \
-  template <typename T>                                                             \
-  ACCEL_DEVICE T accel_atomic_exchange##suffix(T* p, T v) {                         \
-    accel_shim::maybe_yield();                                                      \
-    return __atomic_exchange_n(p, v, __ATOMIC_RELAXED);                             \
-  }                                                                                 \
-  template <typename T>                                                             \
-  ACCEL_DEVICE T accel_atomic_cas##suffix(T* p, T expected, T desired) {            \
-    accel_shim::maybe_yield();                                                      \
-    __atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_RELAXED,     \
-                                __ATOMIC_RELAXED);                                  \
-    return expected;                                                                \
-  }                                                                                 \
+template <typename T>
+ACCEL_DEVICE T accel_atomic_add(T* p, T v) {
+  accel_shim::maybe_yield();
+  return __atomic_fetch_add(p, v, __ATOMIC_RELAXED);
+}
+template <typename T>
+ACCEL_DEVICE T accel_atomic_or(T* p, T v) {
+  accel_shim::maybe_yield();
+  return __atomic_fetch_or(p, v, __ATOMIC_RELAXED);
+}
+template <typename T>
+ACCEL_DEVICE T accel_atomic_exchange(T* p, T v) {
+  accel_shim::maybe_yield();
+  return __atomic_exchange_n(p, v, __ATOMIC_RELAXED);
+}
+template <typename T>
+ACCEL_DEVICE T accel_atomic_cas(T* p, T expected, T desired) {
+  accel_shim::maybe_yield();
+  __atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_RELAXED,
+                              __ATOMIC_RELAXED);
+  return expected;
+}
+
+#define ACCEL_SHIM_ORDERED(suffix)                                                  \
   template <typename T>                                                             \
   ACCEL_DEVICE T accel_load_acquire##suffix(const T* p) {                           \
     accel_shim::maybe_yield();                                                      \
@@ -132,9 +133,9 @@ ACCEL_DEVICE void accel_store_stream(T* p, T v, ACCEL_SHIM_WHERE) {
     __atomic_store_n(p, v, __ATOMIC_RELEASE);                                       \
     accel_shim::maybe_yield();                                                      \
   }
-ACCEL_SHIM_ATOMIC()
-ACCEL_SHIM_ATOMIC(_system)
-#undef ACCEL_SHIM_ATOMIC
+ACCEL_SHIM_ORDERED()
+ACCEL_SHIM_ORDERED(_system)
+#undef ACCEL_SHIM_ORDERED
 
 template <typename T>
 ACCEL_DEVICE T accel_atomic_min(T* p, T v) {

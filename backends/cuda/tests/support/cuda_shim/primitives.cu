@@ -96,14 +96,14 @@ ACCEL_KERNEL(atomics, words_args, args) {
   accel_atomic_max(out + 2, v);
   accel_atomic_or(out + 3, 1u << (v & 31u));
   accel_atomic_add(wide + 0, (accel_u64)v << 20);
-  accel_atomic_add_system(wide + 1, (accel_u64)1);
+  accel_atomic_add(wide + 1, (accel_u64)1);
   accel_atomic_min(wide + 2, (accel_u64)v << 32);
   accel_atomic_max(wide + 3, (accel_u64)v << 32);
-  accel_atomic_or_system(wide + 4, (accel_u64)1 << (v & 63u));
+  accel_atomic_or(wide + 4, (accel_u64)1 << (v & 63u));
   if (v == args.extra) {
-    accel_store_release_system(wide + 5, (accel_u64)accel_atomic_exchange_system(out + 20, i));
+    accel_store_release_system(wide + 5, (accel_u64)accel_atomic_exchange(out + 20, i));
     accel_atomic_cas(out + 21, 5u, i);
-    accel_atomic_cas_system(out + 22, 5u, i);
+    accel_atomic_cas(out + 22, 5u, i);
     accel_store_release(out + 23, accel_load_acquire(out + 22));
     accel_fence_block();
     accel_fence_device();
