@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,17 @@ def page(benches: list[Report], others: list[Report], title: str) -> Iterator[st
     yield ""
     yield "Made from the reports of the commands below by `tools/dev/benchmark_page.py`. How rows"
     yield "are measured, and what the columns mean, is in [README.md](README.md)."
+    said: set[str] = set()
     for report in benches:
         yield ""
-        yield from _section(report)
+        yield from _section(report, said)
     for report in others:
         yield ""
         yield from _conformance(report)
 
 
-def _section(report: Report) -> Iterator[str]:
+def _section(report: Report, said: set[str]) -> Iterator[str]:
+    """A report; notes that are in ``said`` already are not said again."""
     environment = report["environment"]
     backend = environment["backend"]
     yield f"## {report['bench']}"
@@ -69,10 +72,15 @@ def _section(report: Report) -> Iterator[str]:
         f" {environment['cpu']}, seed {environment['seed']}"
     )
     for note in (environment["toolkit"], backend["probe"], *backend["notes"]):
-        if note:
+        if note and note not in said:
             yield f"- {note}"
+            said.add(note)
     yield ""
-    yield from _table(COLUMNS.get(report["bench"], MOVES), report["rows"])
+    rows = [row for row in report["rows"] if row["status"] != "skipped"]
+    yield from _table(COLUMNS.get(report["bench"], MOVES), rows)
+    skipped = Counter(row["reason"] for row in report["rows"] if row["status"] == "skipped")
+    for reason, count in skipped.items():
+        yield f"- {count} rows skipped: {reason}"
     for note in report["notes"]:
         yield f"- {note}"
 

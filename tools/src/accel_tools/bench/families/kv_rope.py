@@ -12,6 +12,7 @@ from accel.kv import Rope
 
 from ..kv_cache import BenchCache
 from ..kv_setting import KVSetting
+from ..shapes import KVShape
 from ..site import Site
 from ..workload import Case, TorchWay, Workload
 
@@ -57,8 +58,7 @@ class _Turns:
         import torch
 
         shape, generator = setting.shape, site.generator(f"{what}, positions")
-        # The rope part of MLA is its last 64 channels, in interleaved pairs.
-        offset = 512 if shape.planes == 1 and shape.head_dim > 512 else 0
+        offset = _first_rotated(shape)
         dim = shape.head_dim - offset
         old, new = (
             torch.randint(POSITIONS - 5000, (setting.tokens,), generator=generator)
@@ -145,12 +145,22 @@ def _labels(setting: KVSetting, kind: str, **more: str) -> dict[str, str | int]:
     return setting.labels(rope=kind, **more)
 
 
+def _first_rotated(shape: KVShape) -> int:
+    """The rope part of MLA is its last 64 channels, in interleaved pairs."""
+    return 512 if shape.planes == 1 and shape.head_dim > 512 else 0
+
+
+def _rotated_bytes(shape: KVShape) -> int:
+    """Of one token in one layer."""
+    return shape.heads * (shape.head_dim - _first_rotated(shape)) * shape.dtype.itemsize
+
+
 def _in_tensor(setting: KVSetting, kind: str, alike: bool) -> Workload:
     """Keys ``[tokens, heads, head_dim]``, as of one layer of a chunk."""
     shape = setting.shape
     by = "one step" if alike else "random steps"
     name = f"rope_reposition {kind} {shape.dtype_name}, tensor, {by}, {setting.tokens} tokens"
-    nbytes = setting.tokens * shape.elements * shape.dtype.itemsize
+    nbytes = setting.tokens * _rotated_bytes(shape)
 
     def prepare(site: Site) -> Case:
         turns = _Turns.make(site, setting, kind, name, alike)
@@ -188,7 +198,7 @@ def _in_cache(setting: KVSetting, kind: str) -> Workload:
     """Random slots of the shape's paged cache, in all layers."""
     shape = setting.shape
     name = f"rope_reposition {kind} {shape.dtype_name}, cache, {setting.tokens} tokens"
-    nbytes = setting.tokens * shape.layers * shape.elements * shape.dtype.itemsize
+    nbytes = setting.tokens * shape.layers * _rotated_bytes(shape)
 
     def prepare(site: Site) -> Case:
         turns = _Turns.make(site, setting, kind, name, alike=False)
@@ -235,7 +245,8 @@ def _in_cache(setting: KVSetting, kind: str) -> Workload:
         )
 
     labels = _labels(setting, kind, dst_layout=shape.paged_layout)
-    foot = 4 * setting.pool_blocks * shape.block_size * shape.token_bytes + 40 * nbytes
+    keys = setting.tokens * shape.layers * shape.elements * shape.dtype.itemsize
+    foot = 4 * setting.pool_blocks * shape.block_size * shape.token_bytes + 40 * keys
     return Workload(name, NEEDS, nbytes, foot, prepare, labels)
 
 
