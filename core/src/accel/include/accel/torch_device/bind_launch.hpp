@@ -40,11 +40,13 @@ template <class Library>
 void bind_kernel_launches(pybind11::module_& m, KvCopyLimits limits) {
   namespace py = pybind11;
   using py::literals::operator""_a;
-  py::class_<Library>(m, "KernelLibrary", "A binary of kernels on one device.")
+  py::class_<Library>(m, "KernelLibrary", py::module_local(),
+                      "A binary of kernels on one device.")
       .def(py::init<int, const std::string&, const std::vector<std::string>&>(),
            "device_index"_a, "path"_a, "kernels"_a)
       .def_property_readonly("cores", &Library::cores);
-  py::class_<KvCopyPlan>(m, "CopyPlan", "A strided copy between two caches on the device.")
+  py::class_<KvCopyPlan>(m, "CopyPlan", py::module_local(),
+                         "A strided copy between two caches on the device.")
       .def(py::init([limits](std::int64_t layers, const py::bytes& planes,
                              std::vector<std::uint64_t> src, std::vector<std::uint64_t> dst,
                              std::int64_t src_units, std::int64_t dst_units) {
