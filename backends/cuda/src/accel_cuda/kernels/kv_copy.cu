@@ -17,9 +17,13 @@
 // Blocks that shall fit a multiprocessor at once, without spilling.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 #define KV_COPY_RESIDENT 4
-#define KV_COPY_WHOLE_RESIDENT 8
 #else
 #define KV_COPY_RESIDENT 7
+#endif
+// The same of the kernels of whole vectors. Turing has room for eight.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ >= 1000 || __CUDA_ARCH__ < 800)
+#define KV_COPY_WHOLE_RESIDENT 8
+#else
 #define KV_COPY_WHOLE_RESIDENT 10
 #endif
 
