@@ -119,10 +119,12 @@ Deadline Communicator::call_deadline() const {
                                      : deadline_after(times_.execute);
 }
 
-void Communicator::check_alive() const {
+void Communicator::check_alive() {
   std::string text;
   const Problem code = mesh_.state(std::chrono::milliseconds(0), &text);
-  if (code != Problem::none) throw RankFailure(code, text + " (" + where() + ")");
+  if (code == Problem::none) return;
+  mesh_.fail(code, text, true);  // a death that a call has met is a failure, without any grace
+  throw RankFailure(code, text + " (" + where() + ")");
 }
 
 void Communicator::submit(accel_sim::Stream& stream, Operation operation, std::uint64_t bytes,

@@ -126,7 +126,10 @@ void Mesh::fail(Problem code, const std::string& text, bool tell) {
     ++changes_;
     changed_.notify_all();
   }
-  if (!tell) return;
+  if (tell) tell_all(code, text);
+}
+
+void Mesh::tell_all(Problem code, const std::string& text) {
   const FrameHeader header{kMagic, FrameKind::kAbort, 0, 0, static_cast<std::uint64_t>(code),
                            text.size()};
   for (std::uint32_t peer = 0; peer < size(); ++peer) {
@@ -167,6 +170,15 @@ void Mesh::resume() {
 
 void Mesh::close() {
   if (closing_.exchange(true)) return;
+  Problem code;
+  std::string text;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    code = code_;
+    text = text_;
+  }
+  // Who has not heard of the failure from its first witness would take it for this rank's leaving.
+  if (code != Problem::none) tell_all(code, text);
   const FrameHeader header{kMagic, FrameKind::kGoodbye, 0, 0, 0, 0};
   for (std::uint32_t peer = 0; peer < size(); ++peer) {
     if (peer == rank_) continue;

@@ -65,7 +65,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   /// What the communicator failed with, if it did. `text` may be nullptr.
   Problem state(std::string* text) const { return mesh_.state(times_.death, text); }
   /// Throws when the communicator has failed: no call is accepted after that.
-  void check_alive() const;
+  void check_alive();
   void resume();
 
   /// True while calls are on streams.

@@ -75,6 +75,7 @@ class Mesh {
     std::mutex writing;
   };
 
+  void tell_all(Problem code, const std::string& text);
   void read_loop();
   bool read_some(Peer& peer, std::uint32_t rank);
   void deliver(Peer& peer, std::uint32_t rank);
