@@ -47,7 +47,8 @@ def test_a_hanging_rank_is_shown_with_its_stack() -> None:
         assert ranks.run("barrier", {}, 1, 60.0)
         ranks._ranks[1].connection.send(None)  # rank 1 leaves, politely, and is not replaced
         with pytest.raises(AssertionError) as caught:
-            ranks.run("wait_for_nobody", {}, 1, 2.0)
+            # Long enough that a busy machine gets there.
+            ranks.run("wait_for_nobody", {}, 1, 10.0)
     finally:
         ranks.close(kill=True)
     text = str(caught.value)
