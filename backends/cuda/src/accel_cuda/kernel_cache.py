@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from accel.kernel_folder import kernel_folder
 from accel.warn_once import warn_once
 
 __all__ = ["KernelCache", "default_folder"]
@@ -37,16 +38,7 @@ _PATIENCE = 180.0  # seconds to wait for another process before compiling as wel
 
 def default_folder() -> Path | None:
     """Where entries are kept; None when there is no home."""
-    given = os.environ.get("ACCEL_KERNEL_CACHE")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if base and os.path.isabs(base):
-        return Path(base) / "accel" / "kernels"
-    try:
-        return Path.home() / ".cache" / "accel" / "kernels"
-    except RuntimeError:
-        return None
+    return kernel_folder("ACCEL_KERNEL_CACHE")
 
 
 class KernelCache:

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from .. import get_include
+from ..kernel_folder import kernel_folder
 
 __all__ = ["SIMULATOR_CHIP", "KernelFiles", "untrusted"]
 
@@ -48,16 +49,7 @@ class KernelFiles:
 
     def folder(self) -> Path | None:
         """Where binaries are kept; None when there is no home."""
-        given = os.environ.get(self.variable)
-        if given:
-            return Path(given)
-        base = os.environ.get("XDG_CACHE_HOME", "")
-        if base and os.path.isabs(base):
-            return Path(base) / "accel" / "kernels"
-        try:
-            return Path.home() / ".cache" / "accel" / "kernels"
-        except RuntimeError:
-            return None
+        return kernel_folder(self.variable)
 
     def includes(self) -> list[Path]:
         """Folders of headers, beside the vendor's own."""
