@@ -167,8 +167,7 @@ void set_rows(CopyKind* kind, const accel_kv_plane& plane) {
   kind->unit_vectors = vectors * plane.runs;
   kind->place_vectors = vectors;
   fields.whole = lead == 0 && plane.run_bytes % width == 0 ? 1 : 0;
-  kind->tile_vectors =
-      ACCEL_COPY_THREADS * (width == kVector ? ACCEL_COPY_WHOLE_LOADS : ACCEL_COPY_LOADS);
+  kind->tile_vectors = ACCEL_COPY_THREADS * ACCEL_COPY_ROW_LOADS(width);
 }
 
 }  // namespace

@@ -32,13 +32,6 @@ namespace {
 constexpr accel_u32 kThreads = ACCEL_COPY_THREADS;
 constexpr accel_u32 kLoads = ACCEL_COPY_LOADS;
 
-// Vectors under way at once by one thread. Few of whole vectors: short blocks, which follow one
-// another, read and write memory nearly in order. And not a power of two: tiles that all begin alike
-// in their pages meet in the same banks (H200: 0.87 of a plain copy by four, 0.96 by three).
-ACCEL_DEVICE constexpr accel_u32 loads_of(accel_u32 width) {
-  return width == 16 ? ACCEL_COPY_WHOLE_LOADS : ACCEL_COPY_LOADS;
-}
-
 // Where a row or a unit begins on both sides; `dst` 0: it is skipped.
 struct alignas(16) Place {
   accel_u64 src, dst;
@@ -74,7 +67,7 @@ template <accel_u32 kWidth, bool kWhole>
 ACCEL_DEVICE void copy_vectors(const accel_copy_kind& kind, const Place* rows, accel_u32 skip,
                                accel_u32 count) {
   typedef accel_vector<kWidth> Vector;
-  constexpr accel_u32 kCount = loads_of(kWidth);
+  constexpr accel_u32 kCount = ACCEL_COPY_ROW_LOADS(kWidth);
   Vector held[kCount];
   accel_u64 to[kCount];
   ACCEL_UNROLL
@@ -237,7 +230,8 @@ ACCEL_DEVICE void copy_all_rows(const Args& args, Place* rows) {
     accel_u32 index = t;
     const accel_copy_kind& kind = kind_of(args, &index);
     const CopyPlace place = place_of(kind, index);
-    const Tile tile = tile_of(kind, kind.vectors, place.tile, kThreads * loads_of(kWidth));
+    const Tile tile =
+        tile_of(kind, kind.vectors, place.tile, kThreads * ACCEL_COPY_ROW_LOADS(kWidth));
     find_rows(args, kind, bases_of(args, place.base), tile.first, tile.places, units, rows);
     accel_sync_threads();
     if (kind.whole) {
