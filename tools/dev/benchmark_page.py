@@ -118,11 +118,7 @@ def _command(report: Report) -> str:
 
 
 def _counts(report: Report) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for case in report.get("cases", ()):
-        outcome = str(case["outcome"])
-        counts[outcome] = counts.get(outcome, 0) + 1
-    return counts
+    return dict(Counter(str(case["outcome"]) for case in report.get("cases", ())))
 
 
 # --- brief -------------------------------------------------------------------------------------
