@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 import random
 from types import SimpleNamespace
 
@@ -41,9 +40,7 @@ def kernel_functions(_opened, tmp_path_factory):
     """The package's kernels, given to the driver under their names; handles by name."""
     if harness.compiler() is None:
         pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    builder = harness.ShimBuilder(shared / "kernel_shim")
+    builder = harness.ShimBuilder(harness.shared_folder(tmp_path_factory))
     fake = ctypes.CDLL(str(_opened.path))
     kept, failures = [], []
 
