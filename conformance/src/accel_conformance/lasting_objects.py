@@ -30,5 +30,5 @@ class LastingObjects:
             self._modules = len(sys.modules)
 
     def give_back(self) -> None:
-        """At the end of the run, which this process may outlive."""
+        """At the end of a run that this process may outlive; xdist's workers end with theirs."""
         gc.unfreeze()

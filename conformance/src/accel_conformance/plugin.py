@@ -102,7 +102,8 @@ class _Around:
             share_threads(int(self._config.workerinput["workercount"]))
 
     def pytest_sessionfinish(self) -> None:
-        self._lasting.give_back()
+        if not hasattr(self._config, "workerinput"):
+            self._lasting.give_back()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
