@@ -52,13 +52,15 @@ def test_again_when_much_was_imported(lasting: LastingObjects) -> None:
 
 
 def test_garbage_of_cases_is_collected(lasting: LastingObjects) -> None:
-    """That from before as well: it is not kept with what lasts."""
-    before = weakref.ref(Ring())
+    """It is not kept with what lasts, when something is set apart again."""
     lasting.set_apart()
-    assert before() is None
-    after = weakref.ref(Ring())
+    first = weakref.ref(Ring())
     gc.collect()
-    assert after() is None
+    assert first() is None
+    second = weakref.ref(Ring())
+    import_some(MODULES + 1)
+    lasting.set_apart()
+    assert second() is None
 
 
 def test_in_a_run(tmp_path: Path) -> None:

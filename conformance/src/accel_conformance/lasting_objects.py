@@ -25,7 +25,8 @@ class LastingObjects:
     def set_apart(self) -> None:
         """Between cases, when no object of one is alive."""
         if len(sys.modules) - self._modules > MODULES:
-            gc.collect()
+            if self._modules:
+                gc.collect()  # the garbage of cases shall not last
             gc.freeze()
             self._modules = len(sys.modules)
 
