@@ -214,6 +214,23 @@ def test_every_way(movement, way, host, kind, to_host):
     assert took == {way} or (way == "staged" and took == {"direct"})
 
 
+def test_many_copies_start_with_few(movement, driver):
+    """No copy of a driver's call starts before all are taken in: first a few, then ever more."""
+    native.kv.set_host_policy(**WAYS["batched"])
+    device, host = make("L | K B S H D", 40), make("L | K B S H D", 40)
+    device, host = movement.place(device), movement.pin(host)
+    pair, stream = prepare(movement, device, host), movement.streams.create()
+    pairs = [(b * 4 + i, (39 - b) * 4 + i) for b in range(40) for i in range(4)]  # none join
+    expected = expect(device, host, pairs)
+    before, calls = native.kv.host_counts()["copies"], driver.calls("cuMemcpyBatchAsync")
+    slots = [torch.tensor(x) for x in zip(*pairs, strict=True)]
+    native.kv.transfer(pair, device, host, *slots, stream)
+    stream.synchronize()
+    compare(host, expected)
+    assert native.kv.host_counts()["copies"] == before + 240
+    assert driver.calls("cuMemcpyBatchAsync") == calls + 4  # of 32, 64, 128 and the rest
+
+
 def test_staging_is_ordered_with_what_comes_before_and_after(movement):
     """Many transfers both ways on two streams, each reading what the one before wrote."""
     native.kv.set_host_policy(**WAYS["staged"])
