@@ -28,6 +28,15 @@ Function find_function(const Device& device, ModuleHandle module, const char* na
 int resident_blocks(const Device& device, Function function, unsigned block,
                     unsigned shared_bytes);
 
+// Clusters of so many blocks that the device runs at once; those of one block too. To be asked before
+// launches of clusters of more than 8.
+int resident_clusters(const Device& device, Function function, unsigned cluster, unsigned block,
+                      unsigned shared_bytes);
+
+// As launch does, below, in clusters of so many neighbouring blocks; `grid` is a multiple of that.
+void launch_clusters(const Device& device, Function function, unsigned grid, unsigned cluster,
+                     unsigned block, unsigned shared_bytes, StreamHandle stream, const void* args);
+
 // Queues one launch. `args` points to the kernel's only parameter, a struct, which is copied before
 // this returns. The device's context must be current (Current), which lets a call that launches
 // several kernels look once.

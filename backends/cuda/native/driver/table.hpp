@@ -118,6 +118,10 @@ namespace accel_cuda {
   X(occupancy_blocks, (int*, Function, int, std::size_t),                                          \
     "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                                 \
     "hipModuleOccupancyMaxActiveBlocksPerMultiprocessor")                                          \
+  X(occupancy_clusters, (int*, Function, const LaunchConfig*), "cuOccupancyMaxActiveClusters",     \
+    nullptr)                                                                                       \
+  X(launch_kernel_ex, (const LaunchConfig*, Function, void**, void**), "cuLaunchKernelEx",         \
+    nullptr)                                                                                       \
   X(module_unload, (ModuleHandle), "cuModuleUnload", "hipModuleUnload")                            \
   X(can_access_peer, (int*, DeviceOrdinal, DeviceOrdinal), "cuDeviceCanAccessPeer",                \
     "hipDeviceCanAccessPeer")                                                                      \

@@ -64,6 +64,21 @@ struct MemcpyAttributes {
   unsigned flags;
 };
 
+// CUlaunchAttribute and CUlaunchConfig.
+struct LaunchAttribute {
+  int id;
+  int unused;
+  unsigned value[16];
+};
+struct LaunchConfig {
+  unsigned grid[3];
+  unsigned block[3];
+  unsigned shared_bytes;
+  StreamHandle stream;
+  LaunchAttribute* attributes;
+  unsigned count;
+};
+
 constexpr Result kSuccess = 0;
 constexpr Result kInvalidValue = 1;
 constexpr Result kOutOfMemory = 2;
@@ -122,5 +137,8 @@ constexpr int kAttributePageableAccess = 88;
 constexpr int kAttributeHostNumaId = 134;
 
 constexpr int kFunctionMaxDynamicShared = 8;
+constexpr int kFunctionClusterNotPortable = 14;
+constexpr int kLaunchClusterDimension = 4;
+constexpr unsigned kPortableCluster = 8;
 
 }  // namespace accel_cuda

@@ -51,15 +51,15 @@ def _usual_kernels() -> Iterator[tuple[str, tuple[str, ...], dict[str, object]]]
     for code, shifted in ((i8, 0), (i8, 1), (u8, 0), (u8, 1), (i4, 0), (i4, 1), (e4m3, 0)):
         kinds = {"ACCEL_VALUE": bf16, "ACCEL_CODE": code, "ACCEL_SHIFTED": shifted}
         defines = {**kinds, "ACCEL_VECTOR": 16}
-        rows = tuple(f"quantize_rows_{held}" for held in ("1", "2", "4", "block"))
+        rows = tuple(f"quantize_rows_{held}" for held in ("1", "2", "4", "short", "block"))
         yield "quantize_rows.cu", rows, dict(defines)
         yield "dequantize.cu", ("dequantize_rows", "dequantize_columns"), dict(defines)
         yield "quantize_columns.cu", ("quantize_columns",), dict(defines)
 
 
 class CudaArithmetic(Conversions, Quantizing, Rotating):
-    """Every value is read once and written once, but for scales of channels, whose values are read
-    twice, the second time from the cache.
+    """Every value is read once and written once, but for scales of channels over more tokens than
+    shared memory holds: those values are read twice, the second time from the cache.
     """
 
     native = _native.kv

@@ -1,5 +1,6 @@
 // The Python face of quantising: accel_cuda._native.quantize. accel_cuda/quantize.py is its caller.
 #include <accel/quantize_operands.hpp>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,6 +43,11 @@ bool run(const Quantizer& quantizer, const Arguments& arguments, py::handle stre
   std::vector<Function> functions;
   for (QuantizeLaunch& one : launches) {
     functions.push_back(tools.function(one.variant));
+    if (one.takes_turns) {
+      const unsigned most =
+          tools.resident(functions.back(), one.cluster, one.block, one.shared_bytes);
+      one.grid = std::min(one.grid, most * one.cluster);
+    }
     if (one.workspace == 0) continue;
     const Current current(tools.device);
     one.columns.workspace = tools.zeroed(one.workspace, target);
@@ -50,8 +56,8 @@ bool run(const Quantizer& quantizer, const Arguments& arguments, py::handle stre
     const Submission submission(tools.runtime);
     for (std::size_t i = 0; i < launches.size(); ++i) {
       const QuantizeLaunch& one = launches[i];
-      launch(tools.device, functions[i], {one.grid}, one.block, one.shared_bytes, target,
-             one.args());
+      launch_clusters(tools.device, functions[i], one.grid, one.cluster, one.block,
+                      one.shared_bytes, target, one.args());
     }
   }
   for (PyObject* const operand : arguments.object) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "kernels/number_kinds.h"
 
@@ -22,11 +23,15 @@ using accel::quantize::Spec;
 
 constexpr int kThreads = 256;
 constexpr int kTaken = 2;  // chunks that a thread of dequantize_rows takes
+// Chunks of the segments that are short, and how many of those a lane takes a chunk of.
+constexpr std::int64_t kShortFrom = 4, kShortTo = 16;
+constexpr int kShortEach = 4;
 // Rows that a thread of a column kernel takes in turn.
 constexpr int kPasses = 16;
 // Blocks of a multiprocessor at once, which the ranges run ahead of the codes.
 constexpr int kResident = 4;
 constexpr unsigned kColumnsLog = 4;
+constexpr std::int64_t kReserved = 1024;  // bytes of shared memory that a block takes beside its own
 // Of rows and of chunks in one launch: kernels divide numbers below 2^31.
 constexpr std::int64_t kMost = std::int64_t{1} << 30;
 
@@ -187,10 +192,15 @@ std::vector<QuantizeLaunch> plan_rows(const Problem& p, bool back) {
       id = kQuantizeRowsBlock;
       launch.block = std::clamp(1u << log2_of((chunks + 3) / 4), 128u, 1024u);
       launch.grid = static_cast<unsigned>(segments);
+    } else if (chunks >= kShortFrom && chunks <= kShortTo) {
+      id = kQuantizeRowsShort;
+      made.lanes_log = log2_of(chunks);
+      const std::int64_t each = kShortEach * (kThreads >> made.lanes_log);
+      launch.grid = static_cast<unsigned>((segments + each - 1) / each);
     } else {
       // The fewer lanes share a segment the fewer of them compute its scale, and the shorter are the
-      // lines that they load: four chunks a lane pay from 256 bytes on.
-      const int held = chunks >= 16 ? 4 : chunks > 1 ? 2 : 1;
+      // lines that they load.
+      const int held = chunks > kShortTo ? 4 : chunks > 1 ? 2 : 1;
       id = held == 4 ? kQuantizeRows4 : held == 2 ? kQuantizeRows2 : kQuantizeRows1;
       made.lanes_log = log2_of(std::max<std::int64_t>(1, (chunks + held - 1) / held));
       const std::int64_t each = kThreads >> made.lanes_log;
@@ -204,35 +214,60 @@ std::vector<QuantizeLaunch> plan_rows(const Problem& p, bool back) {
   return launches;
 }
 
+// How strips are cut: quantize_strips.cu.
+struct StripShape {
+  unsigned width_log = 0;
+  int cluster = 0;  // 0: the tokens do not fit
+  std::int64_t bytes = 0;
+};
+
 // Shared memory of a block that keeps `rows` rows of 2^width_log chunks.
-std::int64_t strip_bytes(const Problem& p, std::int64_t of_chunk, int vector, std::int64_t rows,
+std::int64_t strip_bytes(const Problem& p, const ChipLimits& chip, std::int64_t rows,
                          unsigned width_log) {
-  const std::int64_t channels = of_chunk << width_log, keys = p.spec.symmetric ? 1 : 2;
-  constexpr std::int64_t kScale = 16;
-  return ((rows << width_log) * vector) + channels * (kScale + 4 * keys) + 4;
+  constexpr std::int64_t kVector = 16, kScale = 16, kWarps = kThreads / 32;
+  const std::int64_t size = size_of(p), width = std::int64_t{1} << width_log;
+  // Words of the ranges of a word: chips with clusters have pairs of halves.
+  const bool halves = chip.cluster > 1 && size == 2;
+  const std::int64_t each = (p.spec.symmetric ? 1 : halves ? 2 : 3) * (halves ? 1 : 4 / size);
+  const std::int64_t rows_step = kThreads >> width_log;
+  const std::int64_t tile = (rows + rows_step - 1) / rows_step * kThreads * kVector;
+  return tile + kVector / size * width * kScale + (kWarps + 2) * each * kVector * width + 4;
 }
 
-// The width of a strip that keeps several blocks on every multiprocessor, if possible; none when
-// the tokens do not fit.
-bool strip_width(const Problem& p, std::int64_t of_chunk, int vector, const ChipLimits& chip,
-                 unsigned* width_log) {
-  if (vector != 16 || chip.cluster == 0) return false;
-  const std::int64_t rows = (p.tokens.extent + chip.cluster - 1) / chip.cluster;
-  const std::int64_t chunks = p.channels.extent / of_chunk;
-  const unsigned most = std::min(kColumnsLog, log2_of(chunks));
-  const std::int64_t outer = count_of(p.outer);
-  for (const std::int64_t share : {3, 2}) {  // blocks that fit a multiprocessor
-    for (unsigned log = most + 1; log-- > std::min(3u, most);) {
-      const std::int64_t strips = outer * ((chunks + (std::int64_t{1} << log) - 1) >> log);
-      // Narrower strips, for all multiprocessors to have some.
-      if (strips * chip.cluster < chip.multiprocessors / 2 && log > 3) continue;
-      if (strip_bytes(p, of_chunk, vector, rows, log) * share <= chip.shared_bytes) {
-        *width_log = log;
-        return true;
+// Wide strips in tiles of which a multiprocessor holds several; of small problems narrower strips
+// and smaller tiles, for all multiprocessors to have some.
+StripShape strip_shape(const Problem& p, std::int64_t of_chunk, int vector, const ChipLimits& chip) {
+  StripShape best;
+  if (vector != 16) return best;
+  const std::int64_t chunks = p.channels.extent / of_chunk, outer = count_of(p.outer);
+  const unsigned most = std::min(kColumnsLog, log2_of(chunks)), least = std::min(3u, most);
+  std::int64_t best_blocks = 0;
+  // Whether the shape will do as it is.
+  const auto consider = [&](unsigned log, int cluster, std::int64_t share) {
+    const std::int64_t rows = (p.tokens.extent + cluster - 1) / cluster;
+    if (cluster > 1 && rows < 4 * (kThreads >> log)) return false;  // a thread has some rows
+    const std::int64_t bytes = strip_bytes(p, chip, rows, log);
+    if ((bytes + kReserved) * share > chip.shared_bytes + kReserved) return false;
+    const std::int64_t strips = outer * ((chunks + (std::int64_t{1} << log) - 1) >> log);
+    if (strips * cluster <= best_blocks) return false;
+    best = {log, cluster, bytes};
+    best_blocks = strips * cluster;
+    return best_blocks >= chip.multiprocessors;
+  };
+  // Larger clusters than any device is sure to take wait longer for each other.
+  const int usual = std::min<int>(chip.cluster, kPortableCluster);
+  const std::pair<int, int> sizes[] = {{1, usual}, {2 * usual, chip.cluster}};
+  for (const std::int64_t share : {3, 2, 1}) {  // blocks that fit a multiprocessor
+    for (const auto& [from, to] : sizes) {
+      for (unsigned log = most + 1; log-- > least;) {
+        for (int cluster = from; cluster <= to && cluster > 0; cluster *= 2) {
+          if (consider(log, cluster, share)) return best;
+        }
       }
+      if (best.cluster != 0) return best;
     }
   }
-  return false;
+  return best;
 }
 
 std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, const ChipLimits& chip) {
@@ -251,7 +286,9 @@ std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, const Chip
   args.channels = static_cast<unsigned>(p.channels.extent);
   args.chunks = static_cast<unsigned>(p.channels.extent / of_chunk);
   args.width_log = std::min(kColumnsLog, log2_of(args.chunks));
-  const bool strips = !back && strip_width(p, of_chunk, vector, chip, &args.width_log);
+  const StripShape shape = back ? StripShape{} : strip_shape(p, of_chunk, vector, chip);
+  const bool strips = shape.cluster != 0;
+  if (strips) args.width_log = shape.width_log;
   const std::int64_t width = std::int64_t{1} << args.width_log;
   const std::int64_t slabs_each = (args.chunks + width - 1) / width;
   // Long parts cost less, but all multiprocessors should have some.
@@ -266,9 +303,9 @@ std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, const Chip
   }
   args.part = static_cast<unsigned>(passes * rows_of_pass);
   if (strips) {
-    args.part = static_cast<unsigned>((p.tokens.extent + chip.cluster - 1) / chip.cluster);
+    args.part = static_cast<unsigned>((p.tokens.extent + shape.cluster - 1) / shape.cluster);
   }
-  const std::int64_t parts = strips ? chip.cluster : parts_of(args.part);
+  const std::int64_t parts = strips ? shape.cluster : parts_of(args.part);
   args.parts = quotient(parts);
   args.slabs_by = quotient(slabs_each);
   args.ahead = static_cast<unsigned>((multiprocessors * kResident + parts - 1) / parts);
@@ -293,9 +330,9 @@ std::vector<QuantizeLaunch> plan_columns(const Problem& p, bool back, const Chip
     const KernelId id = back ? kDequantizeColumns : strips ? kQuantizeStrips : kQuantizeColumns;
     launch.variant = variant_of(p, id, vector);
     if (strips) {
-      launch.block = 512;
-      launch.shared_bytes =
-          static_cast<unsigned>(strip_bytes(p, of_chunk, vector, args.part, args.width_log));
+      launch.cluster = static_cast<unsigned>(shape.cluster);
+      launch.takes_turns = true;
+      launch.shared_bytes = static_cast<unsigned>(shape.bytes);
     } else if (!back) {
       const std::int64_t keys = (p.spec.symmetric ? 1 : 2) * of_chunk * width;
       const std::int64_t words = ACCEL_COLUMN_WORDS + slabs * (ACCEL_SLAB_WORDS + keys);
@@ -314,7 +351,10 @@ ChipLimits ChipLimits::of(const Device& device) {
   const Device::Properties& known = device.properties();
   ChipLimits chip;
   chip.multiprocessors = std::max(1, known.multiprocessors);
-  chip.cluster = driver().vendor == Vendor::Cuda && known.major >= 9 ? 8 : 1;
+  // Clusters of 16 are for chips whose parts are large enough to have several.
+  chip.cluster = driver().launch_kernel_ex == nullptr || known.major < 9 ? 1
+                 : chip.multiprocessors < 64                              ? 8
+                                                                          : 16;
   chip.shared_bytes = known.shared_per_block_opt_in;
   return chip;
 }

@@ -15,6 +15,8 @@ namespace accel_cuda::arith {
 struct QuantizeLaunch {
   Variant variant;
   unsigned grid = 1, block = 256, shared_bytes = 0;
+  unsigned cluster = 1;      // neighbouring blocks that are one cluster
+  bool takes_turns = false;  // fewer clusters do the same, one piece after another
   bool by_columns = false;
   accel_segment_args segments = {};
   accel_column_args columns = {};
@@ -28,7 +30,7 @@ struct QuantizeLaunch {
 // What a launch is cut by.
 struct ChipLimits {
   int multiprocessors = 1;
-  int cluster = 1;  // blocks that share their shared memory (kernels/cluster.h); 0: use none
+  int cluster = 1;  // most blocks of a cluster (kernels/cluster.h); 0: keep nothing in its memory
   int shared_bytes = 48 << 10;  // of a block
 
   static ChipLimits of(const Device& device);

@@ -18,6 +18,7 @@ constexpr KernelEntry kEntries[kKernelIds] = {
     {"quantize_rows.cu", "quantize_rows_1", kCodeDefines},
     {"quantize_rows.cu", "quantize_rows_2", kCodeDefines},
     {"quantize_rows.cu", "quantize_rows_4", kCodeDefines},
+    {"quantize_rows.cu", "quantize_rows_short", kCodeDefines},
     {"quantize_rows.cu", "quantize_rows_block", kCodeDefines},
     {"quantize_rows.cu", "quantize_rows_odd", kCodeDefines},
     {"quantize_columns.cu", "quantize_columns", kCodeDefines},
@@ -124,6 +125,16 @@ Function DeviceTools::function(const Variant& variant) {
   const auto handle =
       find_(device.index, entry.file, entry.kernel, defines_of(variant), shared).cast<std::uintptr_t>();
   return functions_[key] = reinterpret_cast<Function>(handle);
+}
+
+unsigned DeviceTools::resident(Function function, unsigned cluster, unsigned block,
+                               unsigned shared_bytes) {
+  const std::array<std::uintptr_t, 4> key = {reinterpret_cast<std::uintptr_t>(function), cluster,
+                                             block, shared_bytes};
+  const auto known = resident_.find(key);
+  if (known != resident_.end()) return known->second;
+  const int clusters = resident_clusters(device, function, cluster, block, shared_bytes);
+  return resident_[key] = static_cast<unsigned>(clusters);
 }
 
 DevicePointer DeviceTools::zeroed(std::size_t bytes, StreamHandle stream) {

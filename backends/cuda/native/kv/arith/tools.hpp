@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -30,6 +31,7 @@ enum KernelId : unsigned {
   kQuantizeRows1,
   kQuantizeRows2,
   kQuantizeRows4,
+  kQuantizeRowsShort,
   kQuantizeRowsBlock,
   kQuantizeRowsOdd,
   kQuantizeColumns,
@@ -74,6 +76,9 @@ class DeviceTools {
 
   Function function(const Variant& variant);
 
+  // resident_clusters, remembered.
+  unsigned resident(Function function, unsigned cluster, unsigned block, unsigned shared_bytes);
+
   // Copies constants to the device, to stay there; returns where.
   DevicePointer keep(const void* content, std::size_t bytes);
 
@@ -97,6 +102,7 @@ class DeviceTools {
 
   DevicePointer take(std::size_t bytes);
   std::unordered_map<std::uint64_t, Function> functions_;
+  std::map<std::array<std::uintptr_t, 4>, unsigned> resident_;
   std::vector<Workspace> workspaces_;  // those outgrown stay: work in flight may use them
 };
 

@@ -1,10 +1,8 @@
 /* Blocks that run at the same time and reach each other's shared memory: clusters, which CUDA has
- * from sm_90 on. Elsewhere a cluster is one block.
+ * from sm_90 on. A launch says how many blocks a cluster has; elsewhere that is one.
  *
- *   ACCEL_CLUSTER_KERNEL(threads, blocks, name, Args, args) {...}   // ACCEL_CLUSTER_BLOCKS blocks
- *
- * The grid's first extent is a multiple of ACCEL_CLUSTER_BLOCKS; the blocks of a cluster are
- * neighbours along it. A block must not end while another may still read its shared memory.
+ * The grid's first extent is a multiple of that; the blocks of a cluster are neighbours along it. A
+ * block must not end while another may still read its shared memory.
  */
 #ifndef ACCEL_CUDA_CLUSTER_H
 #define ACCEL_CUDA_CLUSTER_H
@@ -12,11 +10,6 @@
 #include "device.h"
 
 #if defined(__CUDA_ARCH__) && !defined(ACCEL_HOST_SHIM) && __CUDA_ARCH__ >= 900
-#define ACCEL_CLUSTER_BLOCKS 8u
-#define ACCEL_CLUSTER_KERNEL(threads, blocks, name, Args, args)                             \
-  extern "C" ACCEL_GLOBAL void __cluster_dims__(8, 1, 1) __launch_bounds__(threads, blocks) \
-      name(const ACCEL_GRID_CONSTANT Args args)
-
 /* All threads of all blocks of the cluster: barriers that order shared memory among them. */
 ACCEL_DEVICE void accel_cluster_arrive() {
   asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
@@ -35,8 +28,6 @@ ACCEL_DEVICE accel_u32 accel_cluster_load(const accel_u32* word, accel_u32 rank)
   return v;
 }
 #else
-#define ACCEL_CLUSTER_BLOCKS 1u
-#define ACCEL_CLUSTER_KERNEL ACCEL_KERNEL_BOUNDS
 ACCEL_DEVICE void accel_cluster_arrive() { accel_sync_threads(); }
 ACCEL_DEVICE void accel_cluster_wait() { accel_sync_threads(); }
 ACCEL_DEVICE accel_u32 accel_cluster_load(const accel_u32* word, accel_u32) { return *word; }

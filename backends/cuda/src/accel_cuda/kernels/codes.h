@@ -34,8 +34,10 @@ constexpr unsigned code_bytes(unsigned channels) {
 
 struct Scale {
   float scale = 1.0f, offset = 0.0f, reciprocal = 1.0f;
-  bool fast = true; /* every value is finite, and division by the reciprocal exact */
+  float rest = 0.0f; /* what the reciprocal lacks; NaN unless encode_fast may be used */
 };
+
+ACCEL_DEVICE bool is_fast(const Scale& s) { return s.rest == s.rest; }
 
 constexpr float kLargest = 0x1.fffffep127f;
 ACCEL_DEVICE float infinity() { return accel_of_bits(0x7F800000u); }
@@ -68,8 +70,9 @@ ACCEL_DEVICE Scale scale_of(const Range& range, float steps, bool finite) {
   }
   const float wanted = width / steps;
   s.scale = wanted > 0.0f ? wanted : 1.0f;
-  s.fast = finite && accel_divides_fast(s.scale);
   s.reciprocal = 1.0f / s.scale;
+  s.rest = finite && accel_divides_fast(s.scale) ? accel_rest_of(s.scale, s.reciprocal)
+                                                 : accel_of_bits(0x7FC00000u);
   return s;
 }
 
@@ -93,39 +96,128 @@ ACCEL_DEVICE WordRange no_words() {
   return r;
 }
 
+/* The larger of sizes without signs: of both halves, where the chip has that. */
+ACCEL_DEVICE accel_u32 larger(accel_u32 a, accel_u32 b) {
+#if ACCEL_PTX(900)
+  if constexpr (kValueSize == 2) {
+    asm("max.u16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
+    return a;
+  }
+#endif
+  return accel_max(a, b);
+}
+
+/* Whether ranges with offsets are of halves, NaN once a value was: kShifted alone. */
+#if ACCEL_PTX(800)
+constexpr bool kHalves = kValueSize == 2;
+ACCEL_DEVICE void widen(accel_u32* low, accel_u32* high, accel_u32 other_low, accel_u32 other_high) {
+  if constexpr (kValue == ACCEL_BF16) {
+    asm("min.NaN.bf16x2 %0, %0, %1;" : "+r"(*low) : "r"(other_low));
+    asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(*high) : "r"(other_high));
+  } else {
+    asm("min.NaN.f16x2 %0, %0, %1;" : "+r"(*low) : "r"(other_low));
+    asm("max.NaN.f16x2 %0, %0, %1;" : "+r"(*high) : "r"(other_high));
+  }
+}
+#else
+constexpr bool kHalves = false;
+ACCEL_DEVICE void widen(accel_u32*, accel_u32*, accel_u32, accel_u32) {}
+#endif
+
 ACCEL_DEVICE void add_word(WordRange* r, accel_u32 word) {
   if constexpr (!kShifted) {
     if constexpr (kValueSize == 4) {
-      r->high = accel_max(r->high, word & 0x7FFFFFFFu);
+      r->high = larger(r->high, word & 0x7FFFFFFFu);
     } else {
 #if ACCEL_PTX(900)
-      asm("max.u16x2 %0, %0, %1;" : "+r"(r->high) : "r"(word & 0x7FFF7FFFu));
+      r->high = larger(r->high, word & 0x7FFF7FFFu);
 #else
-      r->high = accel_max(r->high, word & 0x7FFF0000u);
-      r->low = accel_max(r->low, word << 16 & 0x7FFF0000u);
+      r->high = larger(r->high, word & 0x7FFF0000u);
+      r->low = larger(r->low, word << 16 & 0x7FFF0000u);
 #endif
     }
-    return;
+  } else if constexpr (kHalves) {
+    widen(&r->low, &r->high, word, word);
+  } else {
+    float x[kPerWord];
+    accel_unpack<kValue>(word, x);
+    ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
+      r->low_f[i] = accel_min(r->low_f[i], x[i]);
+      r->high_f[i] = accel_max(r->high_f[i], x[i]);
+      r->poison[i] = accel_fma(x[i], 0.0f, r->poison[i]); /* NaN once x was infinite or NaN */
+    }
   }
-#if ACCEL_PTX(800)
-  if constexpr (kValue == ACCEL_BF16) {
-    asm("min.NaN.bf16x2 %0, %0, %1;" : "+r"(r->low) : "r"(word));
-    asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(r->high) : "r"(word));
-    return;
-  }
-  if constexpr (kValue == ACCEL_F16) {
-    asm("min.NaN.f16x2 %0, %0, %1;" : "+r"(r->low) : "r"(word));
-    asm("max.NaN.f16x2 %0, %0, %1;" : "+r"(r->high) : "r"(word));
-    return;
-  }
+}
+
+/* What a range consists of on this chip, as words. */
+#if ACCEL_PTX(900)
+constexpr bool kSizesApart = false;
+#else
+constexpr bool kSizesApart = kValueSize == 2;
 #endif
-  float x[kPerWord];
-  accel_unpack<kValue>(word, x);
-  ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
-    r->low_f[i] = accel_min(r->low_f[i], x[i]);
-    r->high_f[i] = accel_max(r->high_f[i], x[i]);
-    r->poison[i] = accel_fma(x[i], 0.0f, r->poison[i]); /* NaN once x was infinite or NaN */
+constexpr unsigned kFields = kShifted ? (kHalves ? 2 : 3 * kPerWord) : kSizesApart ? 2 : 1;
+
+struct RangeFields {
+  accel_u32 at[kFields];
+};
+
+ACCEL_DEVICE RangeFields fields_of(const WordRange& r) {
+  RangeFields f;
+  if constexpr (!kShifted || kHalves) {
+    f.at[0] = r.high;
+    if constexpr (kFields == 2) f.at[1] = r.low;
+  } else {
+    ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
+      f.at[3 * i] = accel_bits_of(r.high_f[i]);
+      f.at[3 * i + 1] = accel_bits_of(r.low_f[i]);
+      f.at[3 * i + 2] = accel_bits_of(r.poison[i]);
+    }
   }
+  return f;
+}
+
+ACCEL_DEVICE WordRange of_fields(const RangeFields& f) {
+  WordRange r = no_words();
+  if constexpr (!kShifted || kHalves) {
+    r.high = f.at[0];
+    if constexpr (kFields == 2) r.low = f.at[1];
+  } else {
+    ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
+      r.high_f[i] = accel_of_bits(f.at[3 * i]);
+      r.low_f[i] = accel_of_bits(f.at[3 * i + 1]);
+      r.poison[i] = accel_of_bits(f.at[3 * i + 2]);
+    }
+  }
+  return r;
+}
+
+ACCEL_DEVICE WordRange joined(const WordRange& a, const WordRange& b) {
+  WordRange r = a;
+  if constexpr (!kShifted) {
+    r.high = larger(a.high, b.high);
+    if constexpr (kSizesApart) r.low = larger(a.low, b.low);
+  } else if constexpr (kHalves) {
+    widen(&r.low, &r.high, b.low, b.high);
+  } else {
+    ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
+      r.low_f[i] = accel_min(a.low_f[i], b.low_f[i]);
+      r.high_f[i] = accel_max(a.high_f[i], b.high_f[i]);
+      r.poison[i] = a.poison[i] + b.poison[i];
+    }
+  }
+  return r;
+}
+
+/* Of two ranges the lane keeps one, `b` if `upper`, and gets what the lane `apart` does not keep:
+ * both joined. */
+ACCEL_DEVICE WordRange traded(const WordRange& a, const WordRange& b, bool upper, accel_u32 apart) {
+  const RangeFields fa = fields_of(a), fb = fields_of(b);
+  RangeFields kept, got;
+  ACCEL_UNROLL for (unsigned i = 0; i < kFields; ++i) {
+    kept.at[i] = upper ? fb.at[i] : fa.at[i];
+    got.at[i] = accel_shuffle_xor(upper ? fa.at[i] : fb.at[i], apart);
+  }
+  return joined(of_fields(kept), of_fields(got));
 }
 
 /* The ranges of the channels, with infinite `high` where any value was not finite. `some`: any word
@@ -155,15 +247,13 @@ ACCEL_DEVICE void ranges_of(const WordRange& r, bool some, Range* ranges) {
       high[i] = r.high_f[i];
       finite[i] = r.poison[i] == 0.0f;
     }
-#if ACCEL_PTX(800)
-    if constexpr (kValueSize == 2) {
+    if constexpr (kHalves) {
       accel_unpack<kValue>(r.low, low);
       accel_unpack<kValue>(r.high, high);
       ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
         finite[i] = is_finite(low[i]) && is_finite(high[i]);
       }
     }
-#endif
     ACCEL_UNROLL for (unsigned i = 0; i < kPerWord; ++i) {
       ranges[i] = some ? Range{low[i], finite[i] ? high[i] : infinity()} : nothing();
     }
@@ -189,32 +279,45 @@ ACCEL_DEVICE accel_u8 encode_one(float x, const Scale& s, const accel_quantize_s
   return (accel_u8)accel_to_code(quotient, spec.zero, spec.lowest, spec.highest);
 }
 
-/* Channels [0, N) of x to their codes, where all of their scales are `fast`: scale[i * Each] is that
+/* Rounds to the integer in the low bits: adding it moves the point to the end of the significand. */
+constexpr float kRounds = 12582912.0f;
+
+/* Four integers to a word, each modulo 256. */
+ACCEL_DEVICE accel_u32 low_bytes(accel_u32 a, accel_u32 b, accel_u32 c, accel_u32 d) {
+  return accel_byte_permute(accel_byte_permute(a, b, 0x0040), accel_byte_permute(c, d, 0x0040),
+                            0x5410);
+}
+
+/* Channels [0, N) of x to their codes, where all of their scales are fast: scale[i * Each] is that
  * of x[i]. Every quotient lies within the codes, so that nothing is left to saturate. */
 template <unsigned N, unsigned Each>
 ACCEL_DEVICE void encode_fast(const float* x, const Scale* scale, int zero, accel_u32* codes) {
-  constexpr unsigned kWords = (code_bytes(N) + 3) / 4;
-  ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) codes[w] = 0;
-  float q[N < 4 ? 4 : N] = {};
+  constexpr unsigned kWords = (code_bytes(N) + 3) / 4, kOf = kPacked ? 8 : 4;
+  float q[kWords * kOf] = {};
   ACCEL_UNROLL for (unsigned i = 0; i < N; ++i) {
     const Scale& s = scale[i * Each];
-    q[i] = accel_divide_by(kShifted ? x[i] - s.offset : x[i], s.scale, s.reciprocal);
+    const float d = kShifted ? x[i] - s.offset : x[i];
+    q[i] = kFloat ? accel_divide_by(d, s.scale, s.reciprocal)
+                  : accel_multiply_by(d, s.reciprocal, s.rest);
   }
   if constexpr (kFloat) {
     ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) codes[w] = accel_pack<kCode>(q + 4 * w);
   } else {
-    constexpr bool kZero = !kShifted && kCode != ACCEL_U8; /* then it is 0 */
-    accel_u32 b[N < 4 ? 4 : N];
-    ACCEL_UNROLL for (unsigned i = 0; i < (N < 4 ? 4 : N); ++i) {
-      b[i] = accel_bits_of(q[i] + 12582912.0f) + (kZero ? 0u : (accel_u32)zero);
+    /* The zero of signed codes is an even number, which rounding to even may come after; that of
+     * nibbles is made positive for as long as they are apart. */
+    constexpr float kZero = kPacked ? (kShifted ? 0.0f : 8.0f) : kCode == ACCEL_I8 && kShifted ? -128.0f : 0.0f;
+    constexpr bool kAdds = kCode == ACCEL_U8 && !kShifted;
+    accel_u32 b[kWords * kOf];
+    ACCEL_UNROLL for (unsigned i = 0; i < kWords * kOf; ++i) {
+      b[i] = accel_bits_of(q[i] + (kRounds + kZero)) + (kAdds ? (accel_u32)zero : 0u);
     }
-    if constexpr (kPacked) {
-      ACCEL_UNROLL for (unsigned i = 0; i < N; ++i) codes[i / 8] |= (b[i] & 15u) << i % 8 * 4;
-    } else {
-      ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) {
-        const accel_u32 low = accel_byte_permute(b[4 * w], b[4 * w + 1], 0x0040);
-        const accel_u32 high = accel_byte_permute(b[4 * w + 2], b[4 * w + 3], 0x0040);
-        codes[w] = accel_byte_permute(low, high, 0x5410);
+    ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) {
+      const accel_u32* const c = b + w * kOf;
+      if constexpr (kPacked) {
+        codes[w] = low_bytes(c[0] + 16 * c[1], c[2] + 16 * c[3], c[4] + 16 * c[5],
+                             c[6] + 16 * c[7]) ^ 0x88888888u;
+      } else {
+        codes[w] = low_bytes(c[0], c[1], c[2], c[3]);
       }
     }
   }

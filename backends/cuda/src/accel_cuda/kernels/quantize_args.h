@@ -1,4 +1,4 @@
-/* What quantize_rows.cu, quantize_columns.cu and dequantize.cu take: plain C, for kernels and host.
+/* What quantize_rows.cu, quantize_columns.cu, quantize_strips.cu and dequantize.cu take: plain C, for kernels and host.
  * Addresses are of the device, steps in bytes. */
 #ifndef ACCEL_CUDA_QUANTIZE_ARGS_H
 #define ACCEL_CUDA_QUANTIZE_ARGS_H

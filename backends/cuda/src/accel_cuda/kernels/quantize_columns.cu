@@ -130,7 +130,7 @@ ACCEL_DEVICE void write_codes(const accel_column_args& args, const Part& p, cons
   bool fast = true;
   ACCEL_UNROLL for (unsigned i = 0; i < kChannels; ++i) {
     scale[i] = shared[i * width + p.chunk - p.first_chunk];
-    fast = fast && scale[i].fast;
+    fast = fast && is_fast(scale[i]);
   }
   char* const codes = p.place.at[ACCEL_CODES];
   for_rows(args, p, [&](accel_u32 row, const Chunk& v) {

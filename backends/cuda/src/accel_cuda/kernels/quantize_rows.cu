@@ -79,7 +79,7 @@ ACCEL_DEVICE void quantize_segment(const accel_segment_args& args, const Lanes& 
   }
   accel_u32 made[kCodeWords];
   float x[kChannels];
-  if (!scale.fast) {
+  if (!is_fast(scale)) {
     for (accel_u32 chunk = lanes.lane; chunk < chunks; chunk += lanes.count) {
       to_floats(load_chunk(values, args.value_step, chunk), x);
       encode_any<kChannels, 0>(x, &scale, args.spec, made);
@@ -109,11 +109,102 @@ ACCEL_DEVICE void quantize_few(const accel_segment_args& args) {
   quantize_segment<K>(args, lanes, segment, nullptr);
 }
 
+// Short segments: a lane takes a chunk of each of kEach segments, of which it finds one's scale.
+constexpr unsigned kEach = 4, kEachLog = 2;
+
+ACCEL_DEVICE void quantize_short(const accel_segment_args& args) {
+  const accel_u32 log = args.lanes_log, lanes = 1u << log, at_once = 32u >> log;
+  const accel_u32 lane = accel_lane(), chunk = lane & (lanes - 1);
+  const accel_u32 warp = (accel_block_x() * accel_threads() + accel_thread()) / 32;
+  const accel_u32 first = warp * (kEach * at_once) + (lane >> log);
+  const auto has = [&](accel_u32 k) {
+    return chunk < args.chunks && first + k * at_once < args.segments;
+  };
+  const auto place_of = [&](accel_u32 k) {
+    return accel_place_of(args.base, args.dim, args.dims, has(k) ? first + k * at_once : 0);
+  };
+  Chunk held[kEach] = {};
+  ACCEL_UNROLL for (unsigned k = 0; k < kEach; ++k) {
+    if (has(k)) held[k] = load_chunk(place_of(k).at[ACCEL_VALUES], args.value_step, chunk);
+  }
+  WordRange words[kEach];
+  ACCEL_UNROLL for (unsigned k = 0; k < kEach; ++k) {
+    words[k] = no_words();
+    if (has(k)) add_chunk(&words[k], held[k]);
+  }
+  // Lanes trade halves of what they have twice; the rest they share.
+  const bool upper = (chunk >> (log - 1) & 1u) != 0, upper_2 = (chunk >> (log - 2) & 1u) != 0;
+  WordRange mine = traded(traded(words[0], words[2], upper, lanes / 2),
+                          traded(words[1], words[3], upper, lanes / 2), upper_2, lanes / 4);
+  for (accel_u32 apart = lanes / 8; apart > 0; apart /= 2) mine = traded(mine, mine, false, apart);
+  const accel_u32 own = chunk >> (log - kEachLog);  // the segment whose scale this lane finds
+  const accel_u32 segment = first + own * at_once;
+  Range range = range_of(mine, segment < args.segments);
+  const bool finite = all_finite(range);
+  // Rarely: the values are read again.
+  const auto again = [&](accel_u32 k, auto body) {
+    const accel_place place = place_of(k);
+    float x[kChannels] = {};
+    if (has(k)) to_floats(load_chunk(place.at[ACCEL_VALUES], args.value_step, chunk), x);
+    body(x, place.at[ACCEL_CODES]);
+  };
+  if (!accel_all(finite)) {
+    ACCEL_NO_UNROLL for (unsigned k = 0; k < kEach; ++k) {
+      Range seen = nothing();
+      again(k, [&](const float* x, char*) {
+        for (unsigned i = 0; has(k) && i < kChannels; ++i) seen = with_finite(seen, x[i]);
+      });
+      seen = reduced({chunk, lanes, false}, seen, nullptr);
+      if (k == own && !finite) range = seen;
+    }
+  }
+  const Scale scale = scale_of(range, args.spec.steps, finite);
+  if (segment < args.segments && (chunk & (lanes / kEach - 1)) == 0) {
+    const accel_place place = accel_place_of(args.base, args.dim, args.dims, segment);
+    *(float*)place.at[ACCEL_SCALES] = scale.scale;
+    if constexpr (kShifted) *(float*)place.at[ACCEL_OFFSETS] = scale.offset;
+  }
+  const bool fast = accel_all(is_fast(scale));
+  accel_u32 made[kCodeWords];
+  if (!fast) {
+    ACCEL_NO_UNROLL for (unsigned k = 0; k < kEach; ++k) {
+      const accel_u32 from = lane - chunk + (k << (log - kEachLog));
+      Scale given;
+      given.scale = accel_shuffle(scale.scale, from);
+      given.offset = accel_shuffle(scale.offset, from);
+      again(k, [&](const float* x, char* to) {
+        encode_any<kChannels, 0>(x, &given, args.spec, made);
+        if (has(k)) store_chunk(to, args.code_step, chunk, made);
+      });
+    }
+    return;
+  }
+  ACCEL_UNROLL for (unsigned k = 0; k < kEach; ++k) {
+    const accel_u32 from = lane - chunk + (k << (log - kEachLog));
+    Scale given;
+    if constexpr (kShifted) given.offset = accel_shuffle(scale.offset, from);
+    given.reciprocal = accel_shuffle(scale.reciprocal, from);
+    if constexpr (kFloat) {
+      given.scale = accel_shuffle(scale.scale, from);
+    } else {
+      given.rest = accel_shuffle(scale.rest, from);
+    }
+    float x[kChannels];
+    to_floats(held[k], x);
+    encode_fast<kChannels, 0>(x, &given, args.spec.zero, made);
+    if (has(k)) store_chunk(place_of(k).at[ACCEL_CODES], args.code_step, chunk, made);
+  }
+}
+
 }  // namespace
 
 ACCEL_KERNEL_BOUNDS(256, 4, quantize_rows_1, accel_segment_args, args) { quantize_few<1>(args); }
 ACCEL_KERNEL_BOUNDS(256, 4, quantize_rows_2, accel_segment_args, args) { quantize_few<2>(args); }
 ACCEL_KERNEL_BOUNDS(256, 4, quantize_rows_4, accel_segment_args, args) { quantize_few<4>(args); }
+
+ACCEL_KERNEL_BOUNDS(256, 4, quantize_rows_short, accel_segment_args, args) {
+  quantize_short(args);
+}
 
 // A block for each segment.
 ACCEL_KERNEL_BOUNDS(1024, 1, quantize_rows_block, accel_segment_args, args) {

@@ -266,7 +266,11 @@ def segment_launch(
     if args.chunks > 128:
         threads = min(1024, max(128, 1 << (-(-args.chunks // 4) - 1).bit_length()))
         return Launch("quantize_rows_block", args, (args.segments,), threads)
-    held = 4 if args.chunks > 3 else 2 if args.chunks > 1 else 1
+    if 4 <= args.chunks <= 16:
+        args.lanes_log = (args.chunks - 1).bit_length()
+        blocks = -(-args.segments // (4 * (THREADS >> args.lanes_log)))
+        return Launch("quantize_rows_short", args, (blocks,), THREADS)
+    held = 4 if args.chunks > 16 else 2 if args.chunks > 1 else 1
     args.lanes_log = (-(-args.chunks // held) - 1).bit_length()
     blocks = -(-args.segments // (THREADS >> args.lanes_log))
     return Launch(f"quantize_rows_{held}", args, (blocks,), THREADS)
@@ -357,19 +361,25 @@ def strip_launch(
     shifted: bool,
     spec: QuantizeSpec,
     *,
-    cluster: int = 1,
+    clusters: int = 2,
     width_log: int = 4,
+    threads: int = 256,
 ) -> Launch:
-    """By channel, in shared memory; loads of 16 bytes."""
+    """By channel, in shared memory; loads of 16 bytes. A cluster is one block."""
     made = column_launch(
         values, codes, scales, offsets, kind, packed, shifted, 16, spec, False, width_log=width_log
     )
     args = made.args
-    args.part = -(-args.tokens // cluster)
-    width = 1 << args.width_log
-    channels = width * chunk_channels(kind, 16)
-    shared = args.part * width * 16 + channels * (16 + 4 * (2 if shifted else 1)) + 4
-    return Launch("quantize_strips", args, (args.slabs * cluster,), 512, shared)
+    args.part, args.parts = args.tokens, Quotient.of(1)
+    rows = threads >> args.width_log
+    tile = -(-args.part // rows) * threads * 16
+    channels = chunk_channels(kind, 16) << args.width_log
+    # Words of a chunk's range on this target: halves apart, or as floats three for each channel.
+    per_word = 4 // SIZES[kind]
+    fields = 3 * per_word if shifted else per_word
+    ranges = (threads // 32 + 2) * fields * (4 << args.width_log)
+    shared = tile + 16 * channels + 4 * ranges + 4
+    return Launch("quantize_strips", args, (min(clusters, args.slabs),), threads, shared)
 
 
 class ConvertPaging(ctypes.Structure):
