@@ -32,6 +32,10 @@ RUNTIME := 'pluggy>=1.3' numpy click rich jinja2 packaging
 CHECKERS := pytest pytest-xdist hypothesis zstandard 'matplotlib>=3.7' ruff mypy \
   'nvidia-cuda-nvrtc>=13,<14'
 
+# torch's idle threads sleep: as many processes as cores run beside one another, and OpenMP's threads
+# would spin on what the others need.
+export OMP_WAIT_POLICY ?= passive
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-ascend setup-mlu conformance conformance-ascend conformance-mlu test lint types unit docs clean
 .DELETE_ON_ERROR:

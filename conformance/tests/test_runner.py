@@ -224,6 +224,7 @@ def test_cases_leave_nothing(defect_environment: dict[str, str], tmp_path: Path)
         "import gc\n"
         "def pytest_sessionfinish(session):\n"
         "    from accel_conformance.gates import Gates\n"
+        "    gc.unfreeze()\n"
         "    gc.collect()\n"
         "    print('gates left:', sum(type(x) is Gates for x in gc.get_objects()))\n"
     )

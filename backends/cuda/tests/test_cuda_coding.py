@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from cuda_shim.harness import ShimBuilder
+from cuda_shim import harness
 
 from accel import errors
 from accel.kv import encode_bound
@@ -38,7 +38,7 @@ class Kernels:
     """Registered with the driver; what one of them found is kept for the test."""
 
     def __init__(self, driver, folder):
-        builder = ShimBuilder(folder)
+        builder = harness.ShimBuilder(folder)
         self.failures, self.launches, self._kept = [], [], []
         handles, image = {}, _native.load_module(0, b"shim")
         for name in NAMES:
@@ -70,7 +70,7 @@ class Kernels:
 
 @pytest.fixture(scope="module")
 def kernels(_opened, tmp_path_factory):
-    return Kernels(_opened, tmp_path_factory.mktemp("coding"))
+    return Kernels(_opened, harness.shared_folder(tmp_path_factory))
 
 
 @pytest.fixture

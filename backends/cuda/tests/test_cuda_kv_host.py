@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 import random
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -41,11 +41,10 @@ def kernel_functions(_opened, tmp_path_factory):
     """The package's kernels, given to the driver under their names; handles by name."""
     if harness.compiler() is None:
         pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    builder = harness.ShimBuilder(shared / "kernel_shim")
+    builder = harness.ShimBuilder(harness.shared_folder(tmp_path_factory))
     fake = ctypes.CDLL(str(_opened.path))
     kept, failures = [], []
+    one_kernel = threading.Lock()  # what stands for the device runs one at a time
 
     def register(library, name):
         size = library.args_bytes(name)
@@ -54,7 +53,10 @@ def kernel_functions(_opened, tmp_path_factory):
             try:
                 extents = (grid[0], grid[1], grid[2])
                 content = ctypes.string_at(args, size)
-                library.launch(name, content, grid=extents, block=block, shared_bytes=shared_bytes)
+                with one_kernel:
+                    library.launch(
+                        name, content, grid=extents, block=block, shared_bytes=shared_bytes
+                    )
             except BaseException as error:
                 failures.append(error)
 
@@ -178,8 +180,8 @@ LONG = 1 << 50
 WAYS = {
     "direct": {"batched_bytes": LONG, "staged_bytes": LONG},
     "batched": {"batched_bytes": 1, "batched_run_bytes": 1},
-    "staged": {"batched_bytes": LONG, "staged_bytes": 1, "stretch_bytes": 1, "first_bytes": 300,
-               "most_bytes": 1000, "single_stretch_bytes": 1},
+    "staged": {"batched_bytes": LONG, "staged_bytes": 1, "stretch_bytes": 1, "out_stretch_bytes": 1,
+               "first_bytes": 300, "most_bytes": 1000, "single_stretch_bytes": 1},
 }  # fmt: skip
 HOST_LAYOUTS = ["| K L T H D", "K L | T H D", "K | T L H D", "| T L K H D", "L | K B S H D",
                 "| B L K S H D"]  # fmt: skip
@@ -212,6 +214,23 @@ def test_every_way(movement, way, host, kind, to_host):
     assert took == {way} or (way == "staged" and took == {"direct"})
 
 
+def test_many_copies_start_with_few(movement, driver):
+    """No copy of a driver's call starts before all are taken in: first a few, then ever more."""
+    native.kv.set_host_policy(**WAYS["batched"])
+    device, host = make("L | K B S H D", 40), make("L | K B S H D", 40)
+    device, host = movement.place(device), movement.pin(host)
+    pair, stream = prepare(movement, device, host), movement.streams.create()
+    pairs = [(b * 4 + i, (39 - b) * 4 + i) for b in range(40) for i in range(4)]  # none join
+    expected = expect(device, host, pairs)
+    before, calls = native.kv.host_counts()["copies"], driver.calls("cuMemcpyBatchAsync")
+    slots = [torch.tensor(x) for x in zip(*pairs, strict=True)]
+    native.kv.transfer(pair, device, host, *slots, stream)
+    stream.synchronize()
+    compare(host, expected)
+    assert native.kv.host_counts()["copies"] == before + 240
+    assert driver.calls("cuMemcpyBatchAsync") == calls + 4  # of 32, 64, 128 and the rest
+
+
 def test_staging_is_ordered_with_what_comes_before_and_after(movement):
     """Many transfers both ways on two streams, each reading what the one before wrote."""
     native.kv.set_host_policy(**WAYS["staged"])
@@ -235,6 +254,55 @@ def test_staging_is_ordered_with_what_comes_before_and_after(movement):
     for stream in streams:
         stream.synchronize()
     compare(device, expected)
+
+
+@pytest.mark.parametrize("to_host", [True, False], ids=["to-host", "from-host"])
+@pytest.mark.parametrize("host", HOST_LAYOUTS)
+def test_no_piece_is_long_beside_what_hides_it(host, to_host):
+    """A kernel packs a piece while those before it are copied, `growth` times as fast."""
+    device, other = make("L | K B S H D", 9), make(host, 9)
+    src, dst = (device, other) if to_host else (other, device)
+    plan = plan_transfer(src.geometry, dst.geometry, "token")
+    slots, growth = list(range(36)), 4
+    token = 2 * 8 * 2  # bytes of a plane, the least that a piece has
+    unit = 6 * token  # of all planes of all layers, where the host keeps them together
+    whole = 36 * unit
+    for first in (40, 100, 500, 576, 1000, 1200, 5000):
+        for most in (first, 3000, whole):
+            pieces = native.kv.describe_pieces(
+                plan.layers, plan.pack(), list(src.pointers), list(dst.pointers), to_host, slots,
+                first, most, growth,
+            )  # fmt: skip
+            assert sum(pieces) == whole
+            if not to_host:
+                pieces.reverse()
+            for i, size in enumerate(pieces):
+                assert size <= max(unit, min(most, max(first, growth * sum(pieces[:i]))))
+
+
+@pytest.mark.parametrize("misplaced", [0, 4], ids=["aligned", "misaligned"])
+@pytest.mark.parametrize("to_host", [True, False], ids=["to-host", "from-host"])
+def test_the_end_that_nothing_hides_goes_directly(movement, to_host, misplaced):
+    """Not where the kernel that was chosen for staging memory could not read the host's."""
+    native.kv.set_host_policy(**WAYS["staged"])
+    shape, count = (2, 3, 36, 2, 8), 2 * 3 * 36 * 2 * 8
+    device = movement.place(make("L | K B S H D", 9))
+    room = torch.empty(count + misplaced + 8, dtype=torch.bfloat16)
+    first = -room.data_ptr() // 2 % 8 + misplaced  # elements, from an address of whole vectors
+    host = movement.pin(KVCache(room[first : first + count].view(shape), "| K L T H D"))
+    host.tensors[0].view(torch.int16).random_(-32768, 32767)
+    src, dst = (device, host) if to_host else (host, device)
+    pair = prepare(movement, src, dst, hosts=(not to_host, to_host))
+    scattered, everything = torch.randperm(36), torch.arange(36)
+    slots = (scattered, everything) if to_host else (everything, scattered)
+    expected = expect(src, dst, list(zip(*(s.tolist() for s in slots), strict=True)))
+    stream, before = movement.streams.create(), native.kv.host_counts()
+    native.kv.transfer(pair, src, dst, *slots, stream)
+    stream.synchronize()
+    compare(dst, expected)
+    after = native.kv.host_counts()
+    assert after["staged"] == before["staged"] + 1
+    assert after["ends"] - before["ends"] == (0 if misplaced else 1)
 
 
 @pytest.mark.parametrize("to_host", [True, False], ids=["to-host", "from-host"])
@@ -327,6 +395,51 @@ def test_what_is_wrong_is_refused_before_anything_is_written(movement):
         native.kv.transfer(pair, src, dst, call_nothing, call_nothing, stream)
     stream.synchronize()
     compare(dst, unchanged)
+
+
+def test_where_tensors_lie_is_known_of_this_torch():
+    assert native.kv.knows_tensor_words()
+
+
+def other_place(t):
+    start = t.storage_offset() + t.numel()
+    t.set_(t.untyped_storage(), start, t.size(), t.stride())
+
+
+MOVES = {
+    "emptied": lambda t: t.untyped_storage().resize_(0),
+    "grown": lambda t: t.untyped_storage().resize_(2 * t.untyped_storage().nbytes()),
+    "other storage": lambda t: t.set_(torch.zeros_like(t)),
+    "other place of its storage": other_place,
+    "other data": lambda t: setattr(t, "data", torch.zeros_like(t)),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("table", [True, False], ids=["by-words", "by-attributes"])
+def test_a_tensor_that_moved_is_found_out(movement, table, move):
+    """However often it was where it should be before."""
+    room = [torch.zeros(2, 2, 3, 4, 2, 8, dtype=torch.bfloat16) for _ in range(3)]
+    src = KVCache([whole[0] for whole in room], "L | K B S H D")
+    dst = movement.pin(make("| K L T H D", 3))
+    pair, stream = prepare(movement, src, dst), movement.streams.create()
+    everything = torch.arange(12)
+    before = native.coding.use_exchange_table(table)
+    try:
+        for _ in range(3):
+            native.kv.transfer(pair, src, dst, everything, everything, stream)
+        stream.synchronize()
+        compare(dst, tokens_of(src))
+        for whole in room:
+            whole.fill_(1)
+        unchanged = tokens_of(dst)
+        MOVES[move](src.tensors[1])
+        with pytest.raises(FreedError, match="tensor 1"):
+            native.kv.transfer(pair, src, dst, everything, everything, stream)
+        stream.synchronize()
+        compare(dst, unchanged)
+    finally:
+        native.coding.use_exchange_table(before)
 
 
 def test_memory_that_was_unregistered_is_not_touched(movement):

@@ -88,7 +88,10 @@ class _Around:
     """What happens around each case."""
 
     def __init__(self, config: pytest.Config) -> None:
+        from .lasting_objects import LastingObjects
+
         self._config = config
+        self._lasting = LastingObjects()
 
     def pytest_sessionstart(self) -> None:
         if hasattr(self._config, "workerinput"):
@@ -98,10 +101,15 @@ class _Around:
 
             share_threads(int(self._config.workerinput["workercount"]))
 
+    def pytest_sessionfinish(self) -> None:
+        if not hasattr(self._config, "workerinput"):
+            self._lasting.give_back()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         from .running import END_OF_CASE, EndOfCase, item_case, run_options, watchdog
 
+        self._lasting.set_apart()
         item.stash[END_OF_CASE] = EndOfCase()
         limit = item_case(item).seconds * run_options(self._config).patience
         try:

@@ -138,7 +138,7 @@ class Builder:
             headers = kernels or self.standin.kernels
             includes = [self.standin.folder, headers, HERE, RUNTIME, Path(accel.get_include())]
             command = [
-                compiler(), "-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fPIC",
+                compiler(), "-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-fPIC",
                 "-shared", "-fvisibility=hidden", *self.flags,
                 *(f"-I{folder}" for folder in includes), "-x", "c++", *key, "-o", f"{path}.new",
             ]  # fmt: skip

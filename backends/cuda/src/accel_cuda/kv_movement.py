@@ -38,7 +38,7 @@ MOVEMENT = {
 SHARE_VARIABLE = "ACCEL_CUDA_HOST_SHARE"
 #: Index tensors on the device are read back and checked before anything is done, as on the host.
 CHECK_VARIABLE = "ACCEL_CHECK_DEVICE_SLOTS"
-#: staged_bytes, stretch_bytes, first_bytes, most_bytes: native/kv/move/host_transfer.hpp.
+#: staged_bytes, first_bytes and others: native/kv/move/host_transfer.hpp.
 _POLICY_VARIABLE = "ACCEL_CUDA_HOST_{}"
 
 _COPIES = (
@@ -92,8 +92,18 @@ class CudaMovement(Movement):
             f"transfers with pinned host memory: a kernel of at most {self._kernels.host_blocks} "
             f"blocks ({SHARE_VARIABLE}={share_of_device():g} of the multiprocessors); from "
             f"{policy['staged_bytes'] >> 20} MiB on the copy engines, in batches where both sides "
-            "have long runs, else through staging memory",
+            "have long runs, else through staging memory, which kernels of up to "
+            f"{policy['staging_blocks']} times as many blocks pack",
             "KV caches in pageable host memory: through torch, blocking",
+            *self._slow_look(),
+        )
+
+    def _slow_look(self) -> tuple[str, ...]:
+        if self.native.knows_tensor_words():
+            return ()
+        return (
+            "this build of torch is not laid out as others are: each call asks it where the "
+            "tensors of a cache are, some 40 ns for each",
         )
 
     def transfer_paths(self) -> dict[str, int]:
@@ -168,7 +178,7 @@ def _set_policy() -> None:
         if not text:
             continue
         if not text.isdecimal():
-            raise ArgumentError(_POLICY_VARIABLE.format(name.upper()), "a number of bytes", text)
+            raise ArgumentError(_POLICY_VARIABLE.format(name.upper()), "a number", text)
         CudaMovement.native.set_host_policy(**{name: int(text)})
 
 

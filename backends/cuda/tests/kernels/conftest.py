@@ -11,17 +11,25 @@ from cuda_shim import harness
 
 
 def pytest_collection_modifyitems(config, items):
-    """ACCEL_SHIM_SAMPLE=n: n tests of each file, by lot, where all files are repeated."""
-    count = int(os.environ.get("ACCEL_SHIM_SAMPLE", 0))
-    if not count:
+    """ACCEL_SHIM_SAMPLE="2 test_shim.py=15": of each file two tests by lot, of that one 15, where
+    all files are repeated; ``all`` may be a number.
+    """
+    wanted = os.environ.get("ACCEL_SHIM_SAMPLE", "all")
+    if wanted == "all":
         return
     seed = int(os.environ.get("ACCEL_SHIM_SEED", random.randrange(1, 2**31)))
-    print(f"seed {seed}: ACCEL_SHIM_SEED={seed} ACCEL_SHIM_SAMPLE={count} draws these tests again")
-    by_file: dict[str, list[pytest.Item]] = {}
+    print(f"seed {seed}: ACCEL_SHIM_SEED={seed} ACCEL_SHIM_SAMPLE='{wanted}' draws them again")
+    usual, *others = wanted.split()
+    counts = dict(other.split("=") for other in others)
+    by_file: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        by_file.setdefault(item.nodeid.partition("::")[0], []).append(item)
+        by_file.setdefault(item.path, []).append(item)
     lot = random.Random(seed)
-    kept = {id(i) for of in by_file.values() for i in lot.sample(of, min(count, len(of)))}
+    kept = set()
+    for path, of in by_file.items():
+        count = counts.get(path.name, usual)
+        few = of if count == "all" else lot.sample(of, min(int(count), len(of)))
+        kept |= {id(item) for item in few}
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
     items[:] = [item for item in items if id(item) in kept]
 
@@ -31,9 +39,7 @@ def shim(tmp_path_factory):
     """``shim(source, defines=None, flags=())``: the library of a kernel file, compiled once."""
     if harness.compiler() is None and os.environ.get("ACCEL_SHIM_TARGET") != "gpu":
         pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = os.environ.get("ACCEL_SHIM_BUILD") or shared / "kernel_shim"
+    folder = os.environ.get("ACCEL_SHIM_BUILD") or harness.shared_folder(tmp_path_factory)
     builder = harness.ShimBuilder(Path(folder))
     print(f"seed {builder.seed}: ACCEL_SHIM_SEED={builder.seed} repeats it")
     return builder.library

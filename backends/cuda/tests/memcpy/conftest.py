@@ -20,8 +20,8 @@ def kernels(_opened: Any, tmp_path_factory: Any) -> Any:
     """One for the process: the native part keeps what it has found."""
     if harness.compiler() is None:
         pytest.skip("no C++ compiler: set CXX, or install g++ or clang++")
-    folder = tmp_path_factory.getbasetemp() / "kernel_shim"
-    return device_memory.ShimKernels(_opened.path, harness.ShimBuilder(folder).library)
+    builder = harness.ShimBuilder(harness.shared_folder(tmp_path_factory))
+    return device_memory.ShimKernels(_opened.path, builder.library)
 
 
 @pytest.fixture

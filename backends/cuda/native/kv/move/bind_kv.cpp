@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <accel/errors.hpp>
+#include <accel/tensor_words.hpp>
 #include <algorithm>
 #include <cstring>
 #include <tuple>
@@ -13,6 +14,7 @@
 #include "host_transfer.hpp"
 #include "list_arguments.hpp"
 #include "runtime/stream.hpp"
+#include "stretches.hpp"
 #include "uploads.hpp"
 #include "writer.hpp"
 
@@ -182,13 +184,33 @@ py::list describe_launches(std::int64_t layers, const py::bytes& plan,
   return result;
 }
 
+// The bytes of the pieces that a staged transfer of `units` units is cut into, in their order, for
+// tests.
+std::vector<std::int64_t> describe_pieces(std::int64_t layers, const py::bytes& plan,
+                                          const std::vector<Address>& src,
+                                          const std::vector<Address>& dst, bool to_host,
+                                          const std::vector<std::int64_t>& host_slots,
+                                          std::int64_t first, std::int64_t most,
+                                          std::int64_t growth) {
+  const auto planes = accel::unpack_plan<accel_kv_plane>(std::string_view(plan));
+  const auto kinds = staged_kinds(layers, planes, src, dst, to_host, host_slots, {});
+  std::vector<std::int64_t> bytes;
+  const auto units = static_cast<std::int64_t>(host_slots.size());
+  for (const Piece& piece : cut_pieces(kinds, units, {first, most, growth}, !to_host)) {
+    bytes.push_back(piece.bytes);
+  }
+  return bytes;
+}
+
 py::dict describe_policy(const HostPolicy& policy) {
   return py::dict("batched_bytes"_a = policy.batched_bytes,
                   "batched_run_bytes"_a = policy.batched_run_bytes,
                   "staged_bytes"_a = policy.staged_bytes, "stretch_bytes"_a = policy.stretch_bytes,
+                  "out_stretch_bytes"_a = policy.out_stretch_bytes,
                   "single_stretch_bytes"_a = policy.single_stretch_bytes,
                   "first_bytes"_a = policy.first_bytes, "growth"_a = policy.growth,
-                  "most_bytes"_a = policy.most_bytes);
+                  "most_bytes"_a = policy.most_bytes,
+                  "staging_blocks"_a = policy.staging_blocks);
 }
 
 py::dict set_policy(const py::kwargs& given) {
@@ -198,10 +220,12 @@ py::dict set_policy(const py::kwargs& given) {
       {"batched_run_bytes", &wanted.batched_run_bytes},
       {"staged_bytes", &wanted.staged_bytes},
       {"stretch_bytes", &wanted.stretch_bytes},
+      {"out_stretch_bytes", &wanted.out_stretch_bytes},
       {"single_stretch_bytes", &wanted.single_stretch_bytes},
       {"first_bytes", &wanted.first_bytes},
       {"growth", &wanted.growth},
-      {"most_bytes", &wanted.most_bytes}};
+      {"most_bytes", &wanted.most_bytes},
+      {"staging_blocks", &wanted.staging_blocks}};
   for (const auto& [name, value] : given) {
     const auto text = name.cast<std::string>();
     const auto place = std::find_if(std::begin(places), std::end(places),
@@ -212,6 +236,7 @@ py::dict set_policy(const py::kwargs& given) {
   const auto limit = static_cast<std::int64_t>(HostLane::kStagingBytes) / 2;
   wanted.most_bytes = std::min(wanted.most_bytes, limit);
   wanted.first_bytes = std::min(wanted.first_bytes, wanted.most_bytes);
+  wanted.staging_blocks = std::min<std::int64_t>(wanted.staging_blocks, 1024);
   return describe_policy(set_host_policy(wanted));
 }
 
@@ -244,6 +269,9 @@ void bind_kv(py::module_& module) {
   kv.def("write", &call_write);
   kv.def("upload_small", &upload_small, "kernels"_a, "dst"_a, "src"_a, "stream"_a = py::none());
   kv.def(
+      "knows_tensor_words", [] { return accel::detail::tensor_words() != nullptr; },
+      "Whether tensors of a cache are looked at without asking torch.");
+  kv.def(
       "mapped_address",
       [](int device_index, std::uintptr_t pointer, std::int64_t bytes) {
         return mapped_address(Device::get(device_index), pointer, bytes);
@@ -254,6 +282,9 @@ void bind_kv(py::module_& module) {
          "dst_pointers"_a, "group"_a, "units"_a, "src_list"_a, "dst_list"_a, "src_bound"_a,
          "dst_bound"_a, "table"_a = 0, "fault"_a = 0, "count"_a = 0,
          "(kernel, blocks, shared bytes, argument struct) of the launches of a transfer; needs no device.");
+  kv.def("describe_pieces", &describe_pieces, "layers"_a, "plan"_a, "src_pointers"_a,
+         "dst_pointers"_a, "to_host"_a, "host_slots"_a, "first"_a, "most"_a, "growth"_a,
+         "Bytes of the pieces that a staged transfer is cut into; needs no device.");
   kv.def("set_host_policy", &set_policy, "Change what is named; returns what was before.");
   kv.def("host_policy", [] { return describe_policy(host_policy()); });
   kv.def(
@@ -261,8 +292,8 @@ void bind_kv(py::module_& module) {
       [] {
         const HostCounts& counts = host_counts();
         return py::dict("direct"_a = counts.direct, "batched"_a = counts.batched,
-                        "staged"_a = counts.staged,
-                        "pieces"_a = counts.pieces, "copies"_a = counts.copies);
+                        "staged"_a = counts.staged, "pieces"_a = counts.pieces,
+                        "ends"_a = counts.ends, "copies"_a = counts.copies);
       },
       "How many transfers to and from the host went which way so far.");
 }

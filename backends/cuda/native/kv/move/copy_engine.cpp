@@ -5,8 +5,9 @@
 namespace accel_cuda::kv {
 namespace {
 
-// Copies of one driver call: enough to hide its own cost, few enough to start early.
-constexpr std::size_t kMostAtOnce = 2048;
+// Copies of one driver call. None of them starts before all were taken in, at up to a microsecond
+// each, so the first call has few, and the next is ready before the one before is through.
+constexpr std::size_t kFirstAtOnce = 32, kMostAtOnce = 2048;
 
 }  // namespace
 
@@ -26,13 +27,14 @@ bool EngineCopies::batches() { return driver().memcpy_batch_async != nullptr; }
 
 void EngineCopies::send(StreamHandle stream, bool to_host) {
   if (dst_.size() > 1 && batches()) {
-    for (std::size_t at = 0; at < dst_.size(); at += kMostAtOnce) {
+    std::size_t count = 0;
+    for (std::size_t at = 0; at < dst_.size(); at += count) {
+      count = std::min({std::max(kFirstAtOnce, 2 * count), kMostAtOnce, dst_.size() - at});
       MemcpyAttributes attributes = {};
       attributes.source_access_order = 1;
       std::size_t first = 0, failed = 0;
       ACCEL_CUDA_CALL(memcpy_batch_async, dst_.data() + at, src_.data() + at, bytes_.data() + at,
-                      std::min(kMostAtOnce, dst_.size() - at), &attributes, &first, 1, &failed,
-                      stream);
+                      count, &attributes, &first, 1, &failed, stream);
     }
     return;
   }

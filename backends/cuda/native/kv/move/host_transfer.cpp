@@ -27,10 +27,11 @@ struct PieceIndices {
   std::int64_t bound = 0;
 };
 
-// The launch that moves one piece between the device and `staging`.
+// The launch that moves one piece between the device and `staging`, or, where that is 0, the host's
+// own memory at `direct`, of each base.
 accel_copy_args piece_args(const StagedKind& kind, const Piece& piece, DevicePointer staging,
-                           bool to_host, const PieceIndices& indices, unsigned* tiles,
-                           unsigned* shared_bytes) {
+                           const std::vector<Address>& direct, bool to_host,
+                           const PieceIndices& indices, unsigned* tiles, unsigned* shared_bytes) {
   CopyLaunch launch;
   launch.args.head.kinds = 1;
   launch.args.head.kind[0] = kind.kind.fields;
@@ -43,8 +44,12 @@ accel_copy_args piece_args(const StagedKind& kind, const Piece& piece, DevicePoi
     const auto at = static_cast<std::size_t>(kind.by_unit ? b : piece.base + b);
     BasePair base = kind.kind.bases[at];
     Address& staged = to_host ? base.dst : base.src;
-    staged += staging;
-    if (!kind.by_unit) staged += static_cast<Address>(b * piece.units * kind.unit_bytes);
+    if (staging == 0) {
+      staged += direct[static_cast<std::size_t>(kind.by_unit ? 0 : b)];
+    } else {
+      staged += staging;
+      if (!kind.by_unit) staged += static_cast<Address>(b * piece.units * kind.unit_bytes);
+    }
     args.words[2 * b] = base.src;
     args.words[2 * b + 1] = base.dst;
   }
@@ -73,6 +78,18 @@ accel_copy_args piece_args(const StagedKind& kind, const Piece& piece, DevicePoi
   return args;
 }
 
+void launch_piece(Kernels& kernels, const StagedKind& kind, const Piece& piece,
+                  DevicePointer staging, const std::vector<Address>& direct, bool to_host,
+                  const PieceIndices& indices, StreamHandle stream) {
+  unsigned blocks = 0, shared_bytes = 0;
+  const accel_copy_args args =
+      piece_args(kind, piece, staging, direct, to_host, indices, &blocks, &shared_bytes);
+  const std::int64_t most = kernels.host_blocks * (staging == 0 ? 1 : policy.staging_blocks);
+  launch(kernels.device, kernels.copy[kind.kind.kernel],
+         {static_cast<unsigned>(std::min<std::int64_t>(blocks, most))}, ACCEL_COPY_THREADS,
+         shared_bytes, stream, &args);
+}
+
 // The copies of a piece between staging memory and the host.
 void copy_piece(const StagedKind& kind, const Piece& piece, DevicePointer staging, bool to_host,
                 StreamHandle stream, EngineCopies* copies) {
@@ -97,12 +114,13 @@ struct Units {
   }
 };
 
-// The work of a call on the device's default streams goes to a stream of the lane, which batches of
-// copies need; it is in order with what comes before and after all the same.
+// The work of a call on the device's default streams goes to a stream of the lane where there are
+// batches of copies, which need one; it is in order with what comes before and after all the same.
 class OnLane {
  public:
-  OnLane(HostLane& lane, StreamHandle given) : lane_(lane), given_(given), used_(given) {
-    if (!is_default_stream(given)) return;
+  OnLane(HostLane& lane, StreamHandle given, bool batched)
+      : lane_(lane), given_(given), used_(given) {
+    if (!batched || !is_default_stream(given)) return;
     used_ = lane.copies();
     lane.order(given, used_);
   }
@@ -148,7 +166,7 @@ bool transfer_batched(Pair& pair, const std::vector<accel_kv_plane>& planes, con
   HostLane& lane = to_host ? pair.kernels.to_host : pair.kernels.from_host;
   const std::unique_lock<std::mutex> lock = lock_lane(lane);
   const Submission submission(pair.kernels.runtime);
-  OnLane on(lane, stream);
+  OnLane on(lane, stream, true);
   copies.send(on.stream(), to_host);
   on.join();
   counts.copies += copies.size();
@@ -168,16 +186,19 @@ bool transfer_staged(Pair& pair, const std::vector<accel_kv_plane>& planes, cons
   const std::vector<Piece> pieces =
       cut_pieces(kinds, count, {policy.first_bytes, policy.most_bytes, policy.growth}, !to_host);
   std::int64_t stretches = 0, bytes = 0, most_bases = 0, most_units = 0;
-  bool fits = !pieces.empty();
+  bool fits = !pieces.empty(), batched = false;
   for (const Piece& piece : pieces) {
-    stretches += static_cast<std::int64_t>(piece_copies(kinds[piece.kind], piece).size());
+    const std::size_t copies = piece_copies(kinds[piece.kind], piece).size();
+    batched = batched || copies > 1;
+    stretches += static_cast<std::int64_t>(copies);
     bytes += piece.bytes;
     most_bases = std::max(most_bases, piece.bases);
     most_units = std::max(most_units, piece.units);
     fits = fits && piece.bytes <= static_cast<std::int64_t>(HostLane::kStagingBytes) / 2;
   }
-  const std::int64_t least =
-      EngineCopies::batches() ? policy.stretch_bytes : policy.single_stretch_bytes;
+  const std::int64_t least = !EngineCopies::batches() ? policy.single_stretch_bytes
+                             : to_host                ? policy.out_stretch_bytes
+                                                      : policy.stretch_bytes;
   if (!fits || bytes / stretches < least) return false;
 
   Kernels& kernels = pair.kernels;
@@ -201,21 +222,25 @@ bool transfer_staged(Pair& pair, const std::vector<accel_kv_plane>& planes, cons
     const StreamHandle side = lane.side();
     EngineCopies copies;
     if (slab) slab->send(index_bytes);
-    OnLane on(lane, stream);
+    OnLane on(lane, stream, batched);
     lane.order(on.stream(), side);
+    const Piece& end = to_host ? pieces.front() : pieces.back();
+    const std::vector<Address> direct = host_places(kinds[end.kind], end);
     for (const Piece& piece : pieces) {
       const StagedKind& kind = kinds[piece.kind];
+      if (&piece == &end && !direct.empty()) {
+        launch_piece(kernels, kind, piece, 0, direct, to_host, indices, on.stream());
+        ++counts.pieces;
+        ++counts.ends;
+        continue;
+      }
       const DevicePointer staging =
           lane.take(static_cast<std::size_t>(piece.bytes), to_host ? side : on.stream());
       if (!to_host) {
         copy_piece(kind, piece, staging, false, on.stream(), &copies);
         lane.order(on.stream(), side);
       }
-      unsigned blocks = 0, shared_bytes = 0;
-      const accel_copy_args args =
-          piece_args(kind, piece, staging, to_host, indices, &blocks, &shared_bytes);
-      launch(kernels.device, kernels.copy[kind.kind.kernel],
-             {std::min(blocks, kernels.host_blocks)}, ACCEL_COPY_THREADS, shared_bytes, side, &args);
+      launch_piece(kernels, kind, piece, staging, {}, to_host, indices, side);
       if (to_host) {
         lane.order(side, on.stream());
         copy_piece(kind, piece, staging, true, on.stream(), &copies);

@@ -62,6 +62,8 @@ struct IndexUploads::Slab::Memory {
 
 IndexUploads::IndexUploads(Runtime& runtime) : runtime_(runtime) {
   const Current current(runtime.device);
+  ACCEL_CUDA_CALL(stream_create, &side_, kStreamNonBlocking, runtime.device.greatest_priority());
+  sent_ = runtime.take_event();
   allocate(kRingBytes, &host_, &device_);
 }
 
@@ -74,6 +76,8 @@ IndexUploads::~IndexUploads() {
   }
   driver().host_free(host_);
   driver().memory_free(device_);
+  driver().stream_destroy(side_);
+  runtime_.give_event(sent_);
   driver().context_set_current(before);
 }
 
@@ -159,7 +163,13 @@ IndexUploads::Slab::~Slab() {
 }
 
 void IndexUploads::Slab::send(std::size_t bytes) const {
-  ACCEL_CUDA_CALL(memcpy_to_device_async, device_, host_, bytes, stream_);
+  // A captured stream takes no work from beside it.
+  const StreamHandle way = in_ring_ ? uploads_.side_ : stream_;
+  ACCEL_CUDA_CALL(memcpy_to_device_async, device_, host_, bytes, way);
+  if (!in_ring_) return;
+  // Whoever records it last, the event stands for all that went before.
+  ACCEL_CUDA_CALL(event_record, uploads_.sent_, way);
+  ACCEL_CUDA_CALL(stream_wait_event, stream_, uploads_.sent_, 0);
 }
 
 }  // namespace accel_cuda::kv

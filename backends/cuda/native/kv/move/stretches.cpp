@@ -7,6 +7,9 @@
 namespace accel_cuda::kv {
 namespace {
 
+// What kernels were chosen for: staging memory has more.
+constexpr Address kStagingAlignment = 16;
+
 // Bases of a piece: their addresses and its indices share the arguments of one launch.
 constexpr std::int64_t kMostBases = 64;
 
@@ -173,23 +176,14 @@ std::vector<StagedKind> staged_kinds(std::int64_t layers, const std::vector<acce
 
 std::vector<Piece> cut_pieces(const std::vector<StagedKind>& kinds, std::int64_t units,
                               const PieceSizes& given, bool last_small) {
-  std::int64_t total = 0;
-  for (const StagedKind& kind : kinds) total += kind.bytes(units);
-  std::vector<std::int64_t> sizes;
-  for (std::int64_t size = given.first, left = total; left > 0;) {
-    sizes.push_back(std::min(size, left));
-    left -= sizes.back();
-    size = std::min(given.growth * size, given.most);
-  }
-  if (last_small) std::reverse(sizes.begin(), sizes.end());
   std::vector<Piece> pieces;
-  std::size_t next = 0;
-  for (std::size_t k = 0; k < kinds.size(); ++k) {
+  std::int64_t done = 0;  // bytes
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    const std::size_t k = last_small ? kinds.size() - 1 - i : i;
     const StagedKind& kind = kinds[k];
-    const std::int64_t rows = kind.by_unit ? 1 : kind.bases();
+    const std::int64_t rows = kind.by_unit ? 1 : kind.bases(), row = kind.unit_bytes * units;
     for (std::int64_t base = 0, unit = 0; base < rows;) {
-      const std::int64_t size = sizes[std::min(next++, sizes.size() - 1)];
-      const std::int64_t row = kind.unit_bytes * units;
+      const std::int64_t size = std::min(std::max(given.first, given.growth * done), given.most);
       Piece piece{k, base, 1, unit, 0, 0};
       if (unit == 0 && size >= row) {  // whole bases
         piece.bases = std::min({size / row, rows - base, kMostBases});
@@ -204,11 +198,34 @@ std::vector<Piece> cut_pieces(const std::vector<StagedKind>& kinds, std::int64_t
         }
       }
       piece.bytes = piece.bases * piece.units * kind.unit_bytes;
+      done += piece.bytes;
+      if (last_small) {  // the same from the other end
+        piece.base = rows - piece.base - piece.bases;
+        piece.unit = units - piece.unit - piece.units;
+      }
       if (kind.by_unit) piece.bases = kind.bases();
       pieces.push_back(piece);
     }
   }
+  if (last_small) std::reverse(pieces.begin(), pieces.end());
   return pieces;
+}
+
+std::vector<Address> host_places(const StagedKind& kind, const Piece& piece) {
+  const std::int64_t rows = kind.by_unit ? 1 : piece.bases;
+  const auto stretch = std::partition_point(
+      kind.stretches.begin(), kind.stretches.end(),
+      [&](const Stretch& s) { return s.first + s.count <= piece.unit; });
+  if (piece.unit + piece.units > stretch->first + stretch->count) return {};
+  const std::int64_t offset =
+      stretch->offset + (piece.unit - stretch->first) * kind.unit_bytes;
+  std::vector<Address> places;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::size_t at = static_cast<std::size_t>(kind.by_unit ? 0 : piece.base + row);
+    places.push_back(kind.host[at] + static_cast<Address>(offset));
+    if (places.back() % kStagingAlignment != 0) return {};
+  }
+  return places;
 }
 
 std::vector<HostCopy> piece_copies(const StagedKind& kind, const Piece& piece) {

@@ -57,12 +57,12 @@ struct Piece {
   std::int64_t bytes;
 };
 
-// Sizes of pieces in bytes: each is `growth` times as large as the one before.
+// Sizes of pieces in bytes: `first`, and then up to `growth` times all that went before.
 struct PieceSizes {
   std::int64_t first, most, growth;
 };
 
-// All of it in pieces of growing size; shrinking when `last_small`.
+// All of it in pieces of growing size; with `last_small` the same from the end, which is shrinking.
 std::vector<Piece> cut_pieces(const std::vector<StagedKind>& kinds, std::int64_t units,
                               const PieceSizes& sizes, bool last_small);
 
@@ -72,6 +72,11 @@ struct HostCopy {
   Address host;
   std::int64_t bytes;
 };
+
+// Where the host has a piece, of each base (by unit: of all): for a kernel that puts it there, or
+// takes it from there, as it would with staging memory. Empty where that takes more than one place
+// for a base, or another alignment.
+std::vector<Address> host_places(const StagedKind& kind, const Piece& piece);
 
 // The copies of a piece, neighbours joined.
 std::vector<HostCopy> piece_copies(const StagedKind& kind, const Piece& piece);

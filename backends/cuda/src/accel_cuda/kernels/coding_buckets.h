@@ -134,22 +134,24 @@ ACCEL_DEVICE coding_found coding_look_up(const coding_table& table, accel_u32 sl
   return {first ? symbol : symbol + 1, first ? offset : further, first ? frequency : two};
 }
 
-/* The same for any slot, in the lanes that are `far` off. All lanes go the same way, so that the
- * group does not come apart; and no further than there are bins, whatever the model has become. */
+/* The same for any slot, in the lanes that are `far` off, from the bucket's two symbols outwards: one
+ * step is nearly always enough. All lanes go the same way, so that the group does not come apart; and
+ * no further than there are bins, whatever the model has become. */
 ACCEL_DEVICE coding_found coding_look_further(const coding_table& table, accel_u32 slot,
                                               coding_found f, bool far) {
   const accel_u32* const mine = table.pairs + accel_lane();
-  accel_u32 steps = table.bins;
-  while (accel_any(far)) {
-    const accel_u32 here = mine[f.symbol * CODING_PITCH];
-    const accel_u32 start = here & 0xFFFF, offset = slot - start;
-    const bool up = far && slot >= start && offset >= here >> 16 && f.symbol + 1 < table.bins;
-    const bool down = far && slot < start && f.symbol > 0;
-    f.offset = far ? offset : f.offset;
+  /* `f` is the second of the two, and its offset is negative below the first. */
+  const bool below = (accel_i32)f.offset < 0;
+  const accel_i32 step = below ? -1 : 1, last = (accel_i32)table.bins - 1;
+  accel_i32 symbol = (accel_i32)f.symbol - (below ? 1 : 0);
+  for (accel_u32 left = table.bins; left != 0; --left) {
+    symbol = accel_max(0, accel_min(symbol + step, last));
+    const accel_u32 here = mine[(accel_u32)symbol * CODING_PITCH];
+    f.symbol = far ? (accel_u32)symbol : f.symbol;
+    f.offset = far ? slot - (here & 0xFFFF) : f.offset;
     f.frequency = far ? here >> 16 : f.frequency;
-    f.symbol = f.symbol + (up ? 1 : 0) - (down ? 1 : 0);
-    --steps;
-    far = (up || down) && steps != 0;
+    far = far && f.offset >= f.frequency;
+    if (!accel_any(far)) break;
   }
   return f;
 }

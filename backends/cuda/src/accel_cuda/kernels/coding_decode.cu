@@ -31,11 +31,9 @@ ACCEL_DEVICE accel_u32 coding_decode_step(coding_decoder& d, const coding_table&
       lows = accel_ballot(accel_codec_is_low(x) != 0);
     }
   }
-  const accel_u32 place = (d.words.at * 2 + accel_popc(lows & below) * 2) % (CODING_RING_WORDS * 2);
-  const accel_u32 word = *reinterpret_cast<const accel_u16*>(
-      reinterpret_cast<const accel_u8*>(d.words.ring) + place);
+  const accel_u32 word = accel_shuffle(d.words.candidate, accel_popc(lows & below));
   d.x = accel_codec_is_low(x) ? x << 16 | word : x;
-  d.words.at += accel_popc(lows);
+  coding_advance(d.words, accel_popc(lows));
   return f.symbol;
 }
 

@@ -16,6 +16,7 @@ struct coding_words {
   accel_u32 at;          /* the next word */
   accel_u32 filled;      /* words that are in the ring, or were */
   accel_u32x4 pending;   /* this lane's part of the next segment */
+  accel_u32 candidate;   /* the word that many beyond `at` as this lane's number */
 };
 
 /* All lanes go the same way here too. */
@@ -48,6 +49,13 @@ ACCEL_DEVICE void coding_refill(coding_words& w) {
   coding_fetch(w);
 }
 
+/* Goes on by the words that a step took. What the next may take is fetched now: a lane that then knows
+ * which it needs gets it from another lane, sooner than from the ring. */
+ACCEL_DEVICE void coding_advance(coding_words& w, accel_u32 taken) {
+  w.at += taken;
+  w.candidate = w.ring[(w.at + accel_lane()) % CODING_RING_WORDS];
+}
+
 /* The words of a stream from address `from` on. */
 ACCEL_DEVICE void coding_begin_words(coding_words& w, accel_u64 from) {
   w.base = (from & ~15ull) | (from & 1);
@@ -56,6 +64,7 @@ ACCEL_DEVICE void coding_begin_words(coding_words& w, accel_u64 from) {
   coding_fetch(w);
   coding_refill(w);
   coding_refill(w);
+  coding_advance(w, 0);
 }
 
 #endif

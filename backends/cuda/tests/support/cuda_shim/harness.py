@@ -28,7 +28,8 @@ KERNELS = SHIM.parents[2] / "src" / "accel_cuda" / "kernels"
 STANDIN = SHIM.parents[1] / "kernels" / "hip_standin"
 RUNTIME = ("shim.cpp", "background.cpp", "memory.cpp")
 #: -ffp-contract=off: sums and products are fused where a kernel says accel_fma, and only there.
-FLAGS = ["-std=c++17", "-O1", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+#: -g1: files and lines, for reports of sanitizers, without the types that take half the time.
+FLAGS = ["-std=c++17", "-O1", "-g1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
 
 UNSURE = "-Wno-maybe-uninitialized"  # guesses that change with what is inlined
 TARGETS = {"host": ["-DACCEL_HOST_SHIM"]} | {
@@ -52,6 +53,12 @@ def compiler() -> str | None:
         if name and shutil.which(name):
             return name
     return None
+
+
+def shared_folder(factory: Any) -> Path:
+    """Where all processes of a test run keep what they compile; ``factory`` is tmp_path_factory."""
+    base: Path = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "kernel_shim"
 
 
 class ShimBuilder:

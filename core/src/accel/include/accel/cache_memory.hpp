@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tensor_view.hpp"
+#include "tensor_words.hpp"
 
 namespace accel {
 
@@ -30,6 +31,11 @@ struct CacheMemory {
   // Raises FreedError, naming `argument`, when one of cache.tensors is elsewhere now.
   void check(PyObject* cache, const char* argument) const;
   void check(PyObject* cache, const char* argument, const std::vector<std::size_t>& which) const;
+
+ private:
+  void check_one(const detail::TensorWords* words, PyObject* held, std::size_t at,
+                 const char* argument) const;
+  mutable std::vector<TensorMark> marks_;  // of the tensors, once they were found in their places
 };
 
 namespace detail {
@@ -39,31 +45,34 @@ inline Ref tensors_of(PyObject* cache) {
   return checked(PyObject_GetAttr(cache, name));
 }
 
-inline void check_tensor(PyObject* tensors, std::size_t at, std::uintptr_t expected,
-                         const char* argument) {
-  std::uintptr_t now = 0;
-  if (tensor_address(PyTuple_GET_ITEM(tensors, static_cast<Py_ssize_t>(at)), &now) &&
-      now == expected) {
-    return;
-  }
-  fail("FreedError", argument, "tensors that still have their memory",
-       "tensor " + std::to_string(at) + " was freed, resized or given other memory",
-       "build a new KVCache after reallocating");
-}
-
 }  // namespace detail
+
+inline void CacheMemory::check_one(const detail::TensorWords* words, PyObject* held,
+                                   std::size_t at, const char* argument) const {
+  PyObject* const tensor = PyTuple_GET_ITEM(held, static_cast<Py_ssize_t>(at));
+  if (words != nullptr && marks_[at].holds(*words, tensor)) return;
+  std::uintptr_t now = 0;
+  if (!tensor_address(tensor, &now) || now != tensors[at]) {
+    fail("FreedError", argument, "tensors that still have their memory",
+         "tensor " + std::to_string(at) + " was freed, resized or given other memory",
+         "build a new KVCache after reallocating");
+  }
+  if (words != nullptr) marks_[at].take(*words, tensor);
+}
 
 inline void CacheMemory::check(PyObject* cache, const char* argument) const {
   const Ref held = detail::tensors_of(cache);
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    detail::check_tensor(held.get(), i, tensors[i], argument);
-  }
+  const detail::TensorWords* const words = detail::tensor_words();
+  marks_.resize(tensors.size());
+  for (std::size_t i = 0; i < tensors.size(); ++i) check_one(words, held.get(), i, argument);
 }
 
 inline void CacheMemory::check(PyObject* cache, const char* argument,
                                const std::vector<std::size_t>& which) const {
   const Ref held = detail::tensors_of(cache);
-  for (const std::size_t i : which) detail::check_tensor(held.get(), i, tensors[i], argument);
+  const detail::TensorWords* const words = detail::tensor_words();
+  marks_.resize(tensors.size());
+  for (const std::size_t i : which) check_one(words, held.get(), i, argument);
 }
 
 }  // namespace accel
