@@ -120,12 +120,16 @@ def test_default_reports(conformance: Run, tmp_path: Path) -> None:
         (("--backend", "defect-none", "-k", "no_such_word"), "no case ran"),
     ],
 )
-def test_nothing_to_run(conformance: Run, arguments: tuple[str, ...], said: str) -> None:
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_nothing_to_run(
+    conformance: Run, arguments: tuple[str, ...], said: str, workers: str
+) -> None:
     """An unknown backend or case, a stale expected failure, nothing chosen: not 0, and said why."""
-    done = conformance("run", "-n", "0", *arguments)
+    done = conformance("run", "-n", workers, *arguments)
     assert done.returncode != 0
-    assert said in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    output = done.stdout + done.stderr
+    assert said in output
+    assert "Traceback" not in output and 'File "' not in output
 
 
 @pytest.mark.parametrize(

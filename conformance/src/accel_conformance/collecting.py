@@ -15,10 +15,13 @@ from .expected_failures import ExpectedFailure, expected_failures
 from .running import RunOptions, item_case, item_case_id
 from .seeds import fresh_run_seed
 
-__all__ = ["CASE_PROPERTY", "Collecting", "backend_under_test", "understand"]
+__all__ = ["CASE_PROPERTY", "REFUSED", "Collecting", "backend_under_test", "understand"]
 
 #: The user property by which a worker tells the controller what an item is.
 CASE_PROPERTY = "accel.case"
+
+#: In what a worker leaves to the controller: why it refuses to run what was asked for.
+REFUSED = "accel_refused"
 
 _CASES = Path(__file__).parent / "cases"
 
@@ -99,6 +102,17 @@ class Collecting:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
+        try:
+            self._choose(config, items)
+        except pytest.UsageError as error:
+            output: dict[str, Any] | None = getattr(config, "workeroutput", None)
+            if output is None:
+                raise
+            # xdist takes an error of a worker's collection for a crash: the controller tells this.
+            output[REFUSED] = str(error)
+            items.clear()
+
+    def _choose(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         ours = [item for item in items if item.path.parent == _CASES]
         ids = [item_case_id(item) for item in ours]
         twice = sorted({case_id for case_id in ids if ids.count(case_id) > 1})

@@ -15,7 +15,7 @@ from accel import Backend, Capability
 
 from .case import case_id, case_of
 from .choosing import parse_levels
-from .collecting import CASE_PROPERTY
+from .collecting import CASE_PROPERTY, REFUSED
 from .report import CapabilityVerdict, CaseResult, Report, write_reports
 from .report.environment import describe_environment, rerun_command
 from .running import RunOptions
@@ -59,6 +59,12 @@ class Recorder:
             text = f"{report.nodeid}: {report.longreprtext.strip()}"
             if text not in self.problems:  # each xdist worker collects
                 self.problems.append(text)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        refused = getattr(node, "workeroutput", {}).get(REFUSED)
+        if refused is not None and refused not in self.problems:  # every worker refuses it
+            self.problems.append(refused)
 
     def pytest_internalerror(self, excrepr: object) -> None:
         self.problems.append(f"internal error: {excrepr}")
