@@ -45,8 +45,8 @@ def _usual_kernels() -> Iterator[tuple[str, tuple[str, ...], dict[str, object]]]
             defines = {"ACCEL_VALUE": value, "ACCEL_INTERLEAVED": interleaved, "ACCEL_VECTOR": 16}
             yield "rope.cu", ("rope_reposition",), dict(defines)
         for code in (e4m3, e5m2, i8):
-            for given, wanted in ((value, code), (code, value)):
-                defines = {"ACCEL_FROM": given, "ACCEL_TO": wanted, "ACCEL_VECTOR": 16}
+            for given, wanted, vector in ((value, code, 32), (code, value, 16)):
+                defines = {"ACCEL_FROM": given, "ACCEL_TO": wanted, "ACCEL_VECTOR": vector}
                 yield "convert.cu", ("convert_elements",), dict(defines)
     for code, shifted in ((i8, 0), (i8, 1), (u8, 0), (u8, 1), (i4, 0), (i4, 1), (e4m3, 0)):
         kinds = {"ACCEL_VALUE": bf16, "ACCEL_CODE": code, "ACCEL_SHIFTED": shifted}

@@ -88,8 +88,13 @@ FILES: dict[str, FileOptions] = {
     "dequantize.cu": _codes(_WIDTHS),
     "convert.cu": FileOptions(
         defines=tuple(
-            {"ACCEL_FROM": given, "ACCEL_TO": wanted, "ACCEL_VECTOR": (16, 8, 4)}
-            for given, wanted in ((_VALUES, _NARROW), (_NARROW, _VALUES), (_VALUES, _VALUES))
+            {"ACCEL_FROM": given, "ACCEL_TO": wanted, "ACCEL_VECTOR": widths}
+            for given, wanted, widths in (
+                (_VALUES, _NARROW, (32, 16, 8, 4)),
+                (_NARROW, _VALUES, (16, 8, 4)),
+                (_VALUES, _VALUES, (16, 8, 4)),
+                ((_F32,), (_BF16, _F16), (32,)),
+            )
         )
     ),
 }

@@ -60,8 +60,9 @@ def launch(shim: Any, args: aa.ConvertArgs, kinds: tuple[int, int], chunk: int, 
     library = shim(
         "convert.cu", {"ACCEL_FROM": kinds[0], "ACCEL_TO": kinds[1], "ACCEL_VECTOR": vector}
     )
-    grid = (-(-args.units * items // 1024), rows)
-    library.launch("convert_elements", args, grid=grid, block=256)
+    tile = 128 * (4 if vector > 16 else 3)
+    grid = (-(-args.units * items // tile), rows)
+    library.launch("convert_elements", args, grid=grid, block=128)
 
 
 def convert(shim: Any, src: KVCache, dst: KVCache, src_scale: Any, dst_scale: Any) -> None:

@@ -268,7 +268,8 @@ bool CodeWriter::write(py::handle cache, std::int64_t layer, py::handle key, py:
                           static_cast<std::uint64_t>(first * slots.list.stride * size);
         }
         const auto rows = static_cast<unsigned>(one.planes.size());
-        launch(tools_.device, functions[i], {one.blocks(some), rows}, 256, 0, target, &one.args);
+        launch(tools_.device, functions[i], {one.blocks(some), rows}, ACCEL_CONVERT_THREADS, 0,
+               target, &one.args);
       }
     }
   }

@@ -5,7 +5,6 @@
 namespace accel_cuda::arith {
 namespace {
 
-constexpr std::int64_t kEach = 256 * 4;  // chunks of a block
 constexpr std::int64_t kMost = std::int64_t{1} << 30;
 
 accel_quotient quotient(std::int64_t by) {
@@ -37,7 +36,7 @@ accel_convert_paging paging_of(const accel_kv_paging& paging, std::int64_t size)
   return {quotient(paging.block_size), paging.block_stride * size, paging.slot_stride * size};
 }
 
-// Elements that are contiguous on both sides and aligned as a whole, up to 16 bytes of either.
+// Elements that are contiguous on both sides and aligned as a whole.
 std::int64_t chunk_of(const ElementPlane& plane) {
   const accel_kv_plane& p = plane.plan.plane;
   const std::int64_t src_size = bytes_of(plane.src), dst_size = bytes_of(plane.dst);
@@ -49,7 +48,9 @@ std::int64_t chunk_of(const ElementPlane& plane) {
   add(p.src.block_stride, p.dst.block_stride);
   add(p.src.block_size > 1 ? p.src.slot_stride : 0, p.dst.block_size > 1 ? p.dst.slot_stride : 0);
   for (accel_i64 i = 0; i < p.ndim; ++i) add(p.src_stride[i], p.dst_stride[i]);
-  for (std::int64_t chunk = 16 / std::max(src_size, dst_size); chunk > 1; chunk /= 2) {
+  const std::int64_t most =
+      std::min(ACCEL_CONVERT_LOADED / src_size, ACCEL_CONVERT_STORED / dst_size);
+  for (std::int64_t chunk = most; chunk > 1; chunk /= 2) {
     if (p.run_bytes % chunk == 0 && src % static_cast<std::uint64_t>(chunk * src_size) == 0 &&
         dst % static_cast<std::uint64_t>(chunk * dst_size) == 0) {
       return chunk;
@@ -64,7 +65,8 @@ accel_kv_plane ElementPlane::src_bytes() const { return times(plan.plane, bytes_
 accel_kv_plane ElementPlane::dst_bytes() const { return times(plan.plane, bytes_of(dst)); }
 
 unsigned ConvertLaunch::blocks(std::int64_t units) const {
-  return static_cast<unsigned>((units * items + kEach - 1) / kEach);
+  const int each = ACCEL_CONVERT_THREADS * ACCEL_CONVERT_TAKEN(variant.values[2]);
+  return static_cast<unsigned>((units * items + each - 1) / each);
 }
 
 std::int64_t ConvertLaunch::most_units() const { return std::max<std::int64_t>(1, kMost / items); }
@@ -102,7 +104,7 @@ std::vector<ConvertLaunch> plan_convert(const std::vector<ElementPlane>& planes)
     }
     const std::int64_t chunks = p.run_bytes / chunk;
     made.chunks = quotient(chunks);
-    made.items = quotient(p.runs * chunks);
+    made.runs = quotient(p.runs);
     made.src_scale.number = made.dst_scale.number = 1.0f;
     found->items = std::max<std::int64_t>(found->items, p.runs * chunks);
   }

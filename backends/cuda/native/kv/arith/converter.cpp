@@ -105,7 +105,8 @@ void Converter::run(py::handle src, py::handle dst, py::handle src_scales, bool 
         one.args.first = first;
         one.args.units = static_cast<unsigned>(units);
         const auto rows = static_cast<unsigned>(layers_ * one.planes.size());
-        launch(tools_.device, functions[i], {one.blocks(units), rows}, 256, 0, target, &one.args);
+        launch(tools_.device, functions[i], {one.blocks(units), rows}, ACCEL_CONVERT_THREADS, 0,
+               target, &one.args);
       }
     }
   }

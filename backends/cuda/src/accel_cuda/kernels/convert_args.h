@@ -5,7 +5,19 @@
 
 #include "divisor.h"
 
-enum { ACCEL_CONVERT_DIMS = 9, ACCEL_CONVERT_PLANES = 2, ACCEL_CONVERT_HERE = 64 };
+enum {
+  ACCEL_CONVERT_DIMS = 9,
+  ACCEL_CONVERT_PLANES = 2,
+  ACCEL_CONVERT_HERE = 64,
+  /* How convert_elements is launched. */
+  ACCEL_CONVERT_THREADS = 128,
+  /* Bytes of a chunk: two loads may share their lines; neighbours' stores shall be one run. */
+  ACCEL_CONVERT_LOADED = 32,
+  ACCEL_CONVERT_STORED = 16
+};
+
+/* Chunks under way at once, of one thread, by ACCEL_VECTOR. */
+#define ACCEL_CONVERT_TAKEN(vector) ((vector) > 16 ? 4 : 3)
 
 /* Where a unit starts in a plane: accel_kv_paging. */
 typedef struct accel_convert_paging {
@@ -26,12 +38,12 @@ typedef struct accel_convert_dim {
   long long src, dst, src_head, dst_head; /* heads: whose scale it is, along this dimension */
 } accel_convert_dim;
 
-/* A unit is `items` chunks: the index in dim (outermost first), then `chunks` along a run. */
+/* A unit is `runs` runs of `chunks` chunks: the index in dim (outermost first), then `chunks` along a run. */
 typedef struct accel_convert_plane {
   accel_convert_paging src, dst;
   accel_convert_dim dim[ACCEL_CONVERT_DIMS];
   unsigned int dims, unused;
-  accel_quotient chunks, items;
+  accel_quotient chunks, runs;
   accel_convert_scale src_scale, dst_scale;
   unsigned int base; /* its pair of bases in a layer's */
   unsigned int unused_2;

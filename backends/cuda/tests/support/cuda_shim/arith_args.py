@@ -402,7 +402,7 @@ class ConvertDim(ctypes.Structure):
 class ConvertPlane(ctypes.Structure):
     _fields_ = [
         ("src", ConvertPaging), ("dst", ConvertPaging), ("dim", ConvertDim * 9),
-        ("dims", u32), ("unused", u32), ("chunks", Quotient), ("items", Quotient),
+        ("dims", u32), ("unused", u32), ("chunks", Quotient), ("runs", Quotient),
         ("src_scale", ConvertScale), ("dst_scale", ConvertScale),
         ("base", u32), ("unused_2", u32),
     ]  # fmt: skip
@@ -430,17 +430,17 @@ def fill_convert_plane(out: ConvertPlane, plane: Any, sizes: tuple[int, int], ch
         side.block = Quotient.of(paging.block_size)
         side.block_stride = paging.block_stride * size
         side.slot_stride = paging.slot_stride * size
-    items = plane.run // chunk
-    assert items * chunk == plane.run
-    out.dims, out.chunks = len(plane.dims), Quotient.of(items)
+    chunks, runs = plane.run // chunk, 1
+    assert chunks * chunk == plane.run
+    out.dims = len(plane.dims)
     for d, (extent, src, dst, src_head, dst_head) in enumerate(plane.dims):
         out.dim[d] = ConvertDim(
             Quotient.of(extent), src * sizes[0], dst * sizes[1], src_head, dst_head
         )
-        items *= extent
-    out.items = Quotient.of(items)
+        runs *= extent
+    out.chunks, out.runs = Quotient.of(chunks), Quotient.of(runs)
     out.src_scale.number = out.dst_scale.number = 1.0
-    return items
+    return runs * chunks
 
 
 def widest_chunk(plane: Any, sizes: tuple[int, int], addresses: Sequence[tuple[int, int]]) -> int:
@@ -449,7 +449,7 @@ def widest_chunk(plane: Any, sizes: tuple[int, int], addresses: Sequence[tuple[i
     for name in ("block_stride", "slot_stride"):
         steps.append((getattr(plane.src, name) * sizes[0], getattr(plane.dst, name) * sizes[1]))
     steps += [(src * sizes[0], dst * sizes[1]) for _, src, dst, _, _ in plane.dims]
-    chunk = 16 // max(sizes)
+    chunk = min(32 // sizes[0], 16 // sizes[1])
     while chunk > 1 and (
         plane.run % chunk or any(a % (chunk * sizes[0]) or b % (chunk * sizes[1]) for a, b in steps)
     ):
