@@ -149,10 +149,11 @@ def test_every_pair_of_layouts(library, source, target, grain):
     "dtype", [torch.uint8, torch.bfloat16, torch.float32, torch.int64], ids=str
 )
 @pytest.mark.parametrize("way", ["to", "from"])
-def test_elements_are_turned(library, dtype, way):
+@pytest.mark.parametrize("size", [16, 32, 48])  # stretches that are dealt out, and that are not
+def test_elements_are_turned(library, dtype, way, size):
     """Values kept as [head dim, slot]: squares of 16 bytes, of elements of every size."""
-    old = make(TURNED, 5, size=16, head_dim=48, dtype=dtype)
-    new = make("L | K B S H D", 5, size=16, head_dim=48, dtype=dtype)
+    old = make(TURNED, 5, size=size, head_dim=48, dtype=dtype)
+    new = make("L | K B S H D", 5, size=size, head_dim=48, dtype=dtype)
     move = Move(old, new, "block") if way == "to" else Move(new, old, "block")
     pairs = [(0, 3), (2, 1), (-1, 0), (4, 4)]
     expected = expect(move, pairs)

@@ -10,7 +10,10 @@ constexpr std::int64_t kVector = 16;
 // Divisions are prepared for numbers below this.
 constexpr std::int64_t kMostCounted = (std::int64_t{1} << 31) - 1;
 // Squares that neighbouring threads take along the source: whole sectors of memory on both sides.
-constexpr std::int64_t kSquaresAlong = 4;
+constexpr std::int64_t kSquaresAlong = 8;
+// Squares' lines that follow one another for fewer bytes than a line of the cache are dealt out; of
+// bytes, whose squares are large, for fewer than half of it.
+constexpr std::int64_t kShortStretch = 128;
 // A launch's bases leave room for this many indices of both sides.
 constexpr std::int64_t kIndicesBeside = 128;
 
@@ -82,6 +85,15 @@ bool bases_are_near(const accel_kv_plane& plane, const std::vector<BasePair>& ba
          near(apart(&BasePair::dst), step(plane.dst));
 }
 
+// Whether so many squares of `width` side by side are a short stretch of memory, and how a group of
+// threads shall number them: they must divide it.
+bool is_short(std::int64_t squares, std::int64_t width, unsigned* shift) {
+  const std::int64_t most = width == 1 ? kShortStretch / 2 : kShortStretch;
+  if (width == kVector || squares * kVector >= most) return false;
+  for (*shift = 0; std::int64_t{1} << *shift < squares;) ++*shift;
+  return std::int64_t{1} << *shift == squares;
+}
+
 bool try_squares(CopyKind* kind, const accel_kv_plane& plane) {
   const std::int64_t width = plane.run_bytes;
   if (width > kVector || (width & (width - 1)) != 0) return false;
@@ -107,13 +119,19 @@ bool try_squares(CopyKind* kind, const accel_kv_plane& plane) {
     bits.add(static_cast<std::int64_t>(base.src | base.dst));
   }
   if (bits.alignment() != kVector) return false;
-  std::int64_t beside = axes[along].size / side;
-  const std::int64_t all_along = beside;
-  for (beside = kSquaresAlong; all_along % beside != 0; --beside) {
-  }
-  rest.push_back({all_along / beside, 0, 0});
-  rest.push_back({axes[across].size / side, 0, 0});
   accel_copy_kind& fields = kind->fields;
+  const std::int64_t all_along = axes[along].size / side, all_across = axes[across].size / side;
+  std::int64_t beside = kSquaresAlong;
+  if (is_short(all_across, width, &fields.beside_shift)) {
+    fields.dealt = ACCEL_COPY_DEALT_DST;
+    beside = 1;
+  } else if (is_short(all_along, width, &fields.beside_shift)) {
+    fields.dealt = ACCEL_COPY_DEALT_SRC;
+    beside = all_along;
+  }
+  while (all_along % beside != 0) --beside;
+  rest.push_back({all_along / beside, 0, 0});
+  rest.push_back({all_across, 0, 0});
   set_axes(&fields, rest);
   fields.turn_src = axes[across].src;
   fields.turn_dst = axes[along].dst;
@@ -122,8 +140,7 @@ bool try_squares(CopyKind* kind, const accel_kv_plane& plane) {
   kind->unit_vectors = plane.runs / (side * side);
   fields.runs = accel_quotient_by(static_cast<unsigned>(kind->unit_vectors));
   kind->place_vectors = kind->unit_vectors;
-  kind->tile_vectors =
-      ACCEL_COPY_THREADS * static_cast<int>(std::max<std::int64_t>(1, ACCEL_COPY_LOADS / side));
+  kind->tile_vectors = ACCEL_COPY_THREADS * ACCEL_COPY_SQUARES(width);
   kind->kernel = kernel_of(kTurned1, width);
   return true;
 }

@@ -4,7 +4,9 @@
 // alignment allows, so that the units of a block, which follow one another, are read and written as one run.
 // kv_copy_turned_<bytes of an element>: runs of 16 bytes or fewer whose neighbours lie along
 // different axes on the two sides (vectorised keys, values kept as [head dim, slot]): squares of 16
-// by 16 bytes are turned in registers, so that both sides move whole vectors.
+// by 16 bytes are turned in registers, so that both sides move whole vectors. Where their lines lie
+// in short stretches on one side, 32 threads exchange them through shared memory, so that they read
+// or write long ones.
 //
 // A block first looks up where the rows (or units) of its tile lie, one thread for each, and keeps
 // that in shared memory; the vectors that follow need no index, no base and no axis, and are all
@@ -20,6 +22,9 @@
 #else
 #define KV_COPY_RESIDENT 7
 #endif
+// The same of the kernels that turn, and of the one that turns bytes.
+#define KV_COPY_TURNED_RESIDENT 5
+#define KV_COPY_BYTES_RESIDENT 3
 // The same of the kernels of whole vectors. Turing has room for eight.
 #if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ >= 1000 || __CUDA_ARCH__ < 800)
 #define KV_COPY_WHOLE_RESIDENT 8
@@ -30,7 +35,6 @@
 namespace {
 
 constexpr accel_u32 kThreads = ACCEL_COPY_THREADS;
-constexpr accel_u32 kLoads = ACCEL_COPY_LOADS;
 
 // Where a row or a unit begins on both sides; `dst` 0: it is skipped.
 struct alignas(16) Place {
@@ -117,13 +121,13 @@ struct Line {
 };
 
 ACCEL_DEVICE Line load_line(accel_u64 address) {
-  const accel_u32x4 v = accel_load_stream(accel_pointer<const accel_u32x4>(address));
+  const accel_u32x4 v = accel_load(accel_pointer<const accel_u32x4>(address));
   return {{v.x, v.y, v.z, v.w}};
 }
 
 ACCEL_DEVICE void store_line(accel_u64 address, const Line& line) {
   const accel_u32x4 v = {line.word[0], line.word[1], line.word[2], line.word[3]};
-  accel_store_stream(accel_pointer<accel_u32x4>(address), v);
+  accel_store(accel_pointer<accel_u32x4>(address), v);
 }
 
 // Swaps the off-diagonal parts of every pair of lines that are kApart elements of kWidth bytes apart.
@@ -144,12 +148,11 @@ ACCEL_DEVICE void swap_parts(Line* lines) {
         y[w] = upper;
       }
     } else {
-      constexpr accel_u32 kLow = kBytes == 2 ? 0x0000FFFFu : 0x00FF00FFu, kShift = 8 * kBytes;
       ACCEL_UNROLL
       for (accel_u32 w = 0; w < 4; ++w) {
         const accel_u32 a = x[w], b = y[w];
-        x[w] = (a & kLow) | ((b & kLow) << kShift);
-        y[w] = ((a >> kShift) & kLow) | (b & ~kLow);
+        x[w] = accel_byte_permute(a, b, kBytes == 2 ? 0x5410 : 0x6240);
+        y[w] = accel_byte_permute(a, b, kBytes == 2 ? 0x7632 : 0x7351);
       }
     }
   }
@@ -163,12 +166,45 @@ ACCEL_DEVICE void turn(Line* lines) {
   if constexpr (kWidth <= 8) swap_parts<kWidth, 1>(lines);
 }
 
-// `count` squares, the first of which is square `skip` of the first unit.
+// A group of threads holds 32 squares, numbered so that 2^shift of them lie side by side on the side of
+// memory that is dealt out line by line, where the lines of all follow one another in one order.
+template <accel_u32 kSide>
+ACCEL_DEVICE accel_u32 line_of(accel_u32 square, accel_u32 i, accel_u32 shift) {
+  const accel_u32 row = square >> shift, column = square - (row << shift);
+  return ((row * kSide + i) << shift) + column;
+}
+
+// The square that line `n` belongs to, and which of its lines it is.
+template <accel_u32 kSide>
+ACCEL_DEVICE accel_u32 square_of(accel_u32 n, accel_u32 shift, accel_u32* i) {
+  const accel_u32 row = n >> shift, column = n - (row << shift);
+  *i = row % kSide;
+  return (row / kSide << shift) + column;
+}
+
+// Where a line is kept: one after every eight is left free, so that neither neighbouring lines nor
+// the same ones of neighbouring squares meet in a bank.
+template <accel_u32 kWidth>
+constexpr accel_u32 kKeptLines = 36 * (16 / kWidth);
+
+ACCEL_DEVICE accel_u32 kept_at(accel_u32 line) { return line + line / 8; }
+
+ACCEL_DEVICE void keep_line(accel_u32x4* kept, accel_u32 line, const Line& v) {
+  kept[kept_at(line)] = {v.word[0], v.word[1], v.word[2], v.word[3]};
+}
+
+ACCEL_DEVICE Line kept_line(const accel_u32x4* kept, accel_u32 line) {
+  const accel_u32x4 v = kept[kept_at(line)];
+  return {{v.x, v.y, v.z, v.w}};
+}
+
+// `count` squares, the first of which is square `skip` of the first unit. `kept`: shared memory of
+// this group of threads, for the lines of a square each.
 template <accel_u32 kWidth>
 ACCEL_DEVICE void copy_squares(const accel_copy_kind& kind, const Place* units, accel_u32 skip,
-                               accel_u32 count) {
+                               accel_u32 count, accel_u32x4* kept) {
   constexpr accel_u32 kSide = 16 / kWidth;
-  constexpr accel_u32 kSquares = kSide < kLoads ? kLoads / kSide : 1;
+  constexpr accel_u32 kSquares = ACCEL_COPY_SQUARES(kWidth);
   const accel_quotient& along_size = kind.size[kind.ndim - 2];
   const accel_quotient& across_size = kind.size[kind.ndim - 1];
   Line held[kSquares][kSide];
@@ -191,20 +227,51 @@ ACCEL_DEVICE void copy_squares(const accel_copy_kind& kind, const Place* units, 
     add_axes(kind, kind.ndim - 2, rest, &src, &dst);
     const bool moves = n < count && place.dst != 0;
     to[k] = moves ? place.dst + static_cast<accel_u64>(dst) : 0;
+    const accel_u64 from = moves ? place.src + static_cast<accel_u64>(src) : 0;
     ACCEL_UNROLL
     for (accel_u32 i = 0; i < kSide; ++i) {
-      const accel_i64 from = src + static_cast<accel_i64>(i) * kind.turn_src;
-      if (moves) held[k][i] = load_line(place.src + static_cast<accel_u64>(from));
+      accel_u64 first = from;
+      accel_u32 row = i;
+      if (kSide > 1 && kind.dealt == ACCEL_COPY_DEALT_SRC) {
+        const accel_u32 line = i * 32 + accel_lane();
+        first = accel_shuffle(from, square_of<kSide>(line, kind.beside_shift, &row));
+      }
+      const accel_i64 further = static_cast<accel_i64>(row) * kind.turn_src;
+      if (first != 0) held[k][i] = load_line(first + static_cast<accel_u64>(further));
     }
   }
   ACCEL_UNROLL
   for (accel_u32 k = 0; k < kSquares; ++k) {
-    if (to[k] == 0) continue;
+    if (kSide > 1 && kind.dealt == ACCEL_COPY_DEALT_SRC) {
+      accel_sync_group();
+      ACCEL_UNROLL
+      for (accel_u32 i = 0; i < kSide; ++i) keep_line(kept, i * 32 + accel_lane(), held[k][i]);
+      accel_sync_group();
+      ACCEL_UNROLL
+      for (accel_u32 i = 0; i < kSide; ++i) {
+        held[k][i] = kept_line(kept, line_of<kSide>(accel_lane(), i, kind.beside_shift));
+      }
+    }
     turn<kWidth>(held[k]);
+    if (kSide > 1 && kind.dealt == ACCEL_COPY_DEALT_DST) {
+      accel_sync_group();
+      ACCEL_UNROLL
+      for (accel_u32 i = 0; i < kSide; ++i) {
+        keep_line(kept, line_of<kSide>(accel_lane(), i, kind.beside_shift), held[k][i]);
+      }
+      accel_sync_group();
+    }
     ACCEL_UNROLL
     for (accel_u32 i = 0; i < kSide; ++i) {
-      const accel_i64 further = static_cast<accel_i64>(i) * kind.turn_dst;
-      store_line(to[k] + static_cast<accel_u64>(further), held[k][i]);
+      accel_u64 first = to[k];
+      accel_u32 row = i;
+      if (kSide > 1 && kind.dealt == ACCEL_COPY_DEALT_DST) {
+        const accel_u32 line = i * 32 + accel_lane();
+        first = accel_shuffle(to[k], square_of<kSide>(line, kind.beside_shift, &row));
+        held[k][i] = kept_line(kept, line);
+      }
+      const accel_i64 further = static_cast<accel_i64>(row) * kind.turn_dst;
+      if (first != 0) store_line(first + static_cast<accel_u64>(further), held[k][i]);
     }
   }
 }
@@ -244,9 +311,8 @@ ACCEL_DEVICE void copy_all_rows(const Args& args, Place* rows) {
 }
 
 template <accel_u32 kWidth, class Args>
-ACCEL_DEVICE void copy_all_squares(const Args& args, Place* places) {
-  constexpr accel_u32 kSide = 16 / kWidth;
-  constexpr accel_u32 kTile = kThreads * (kSide < kLoads ? kLoads / kSide : 1);
+ACCEL_DEVICE void copy_all_squares(const Args& args, Place* places, accel_u32x4* kept) {
+  constexpr accel_u32 kTile = kThreads * ACCEL_COPY_SQUARES(kWidth);
   const accel_u32 units = units_of(args);
   for (accel_u32 t = accel_block_x(); t < args.head.tiles; t += accel_grid_x()) {
     accel_u32 index = t;
@@ -255,7 +321,8 @@ ACCEL_DEVICE void copy_all_squares(const Args& args, Place* places) {
     const Tile tile = tile_of(kind, kind.runs, place.tile, kTile);
     find_units(args, kind, bases_of(args, place.base), tile.first, tile.places, units, places);
     accel_sync_threads();
-    copy_squares<kWidth>(kind, places, tile.skip, tile.count);
+    copy_squares<kWidth>(kind, places, tile.skip, tile.count,
+                         kept + accel_group() * kKeptLines<kWidth>);
     if (t + accel_grid_x() < args.head.tiles) accel_sync_threads();
   }
 }
@@ -292,29 +359,38 @@ ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_WHOLE_RESIDENT, kv_copy_rows_16,
   copy_all_rows<16>(args, rows);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_1, accel_copy_args, args) {
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_BYTES_RESIDENT, kv_copy_turned_1, accel_copy_args,
+                    args) {
   ACCEL_DYNAMIC_SHARED(Place, places);
-  copy_all_squares<1>(args, places);
+  ACCEL_SHARED accel_u32x4 kept[kThreads / 32 * kKeptLines<1>];
+  copy_all_squares<1>(args, places, kept);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_2, accel_copy_args, args) {
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_TURNED_RESIDENT, kv_copy_turned_2, accel_copy_args,
+                    args) {
   ACCEL_DYNAMIC_SHARED(Place, places);
-  copy_all_squares<2>(args, places);
+  ACCEL_SHARED accel_u32x4 kept[kThreads / 32 * kKeptLines<2>];
+  copy_all_squares<2>(args, places, kept);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_4, accel_copy_args, args) {
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_TURNED_RESIDENT, kv_copy_turned_4, accel_copy_args,
+                    args) {
   ACCEL_DYNAMIC_SHARED(Place, places);
-  copy_all_squares<4>(args, places);
+  ACCEL_SHARED accel_u32x4 kept[kThreads / 32 * kKeptLines<4>];
+  copy_all_squares<4>(args, places, kept);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_8, accel_copy_args, args) {
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_TURNED_RESIDENT, kv_copy_turned_8, accel_copy_args,
+                    args) {
   ACCEL_DYNAMIC_SHARED(Place, places);
-  copy_all_squares<8>(args, places);
+  ACCEL_SHARED accel_u32x4 kept[kThreads / 32 * kKeptLines<8>];
+  copy_all_squares<8>(args, places, kept);
 }
 
-ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, 1, kv_copy_turned_16, accel_copy_args, args) {
+ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_TURNED_RESIDENT, kv_copy_turned_16, accel_copy_args,
+                    args) {
   ACCEL_DYNAMIC_SHARED(Place, places);
-  copy_all_squares<16>(args, places);
+  copy_all_squares<16>(args, places, nullptr);
 }
 
 ACCEL_KERNEL_BOUNDS(ACCEL_COPY_THREADS, KV_COPY_WHOLE_RESIDENT, kv_copy_rows_16_few,

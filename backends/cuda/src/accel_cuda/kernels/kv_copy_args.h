@@ -14,7 +14,7 @@ enum {
   ACCEL_COPY_KINDS = 2,
   ACCEL_COPY_DIMS = 8,
   ACCEL_COPY_ARGS_BYTES = 4096, /* what every device takes as arguments of a launch */
-  ACCEL_COPY_WORDS = 393,       /* 8-byte words left beside the rest of the struct */
+  ACCEL_COPY_WORDS = 391,       /* 8-byte words left beside the rest of the struct */
   ACCEL_COPY_FEW_WORDS = 64,    /* 64 pairs of int32 */
   /* How kv_copy.cu is launched. */
   ACCEL_COPY_THREADS = 128,
@@ -26,6 +26,9 @@ enum {
  * in their pages meet in the same banks (H200: 0.87 of a plain copy by four, 0.96 by three). */
 #define ACCEL_COPY_ROW_LOADS(width) ((width) == 16 ? 3 : ACCEL_COPY_LOADS)
 
+/* Squares under way at once by one thread, by the bytes of an element. */
+#define ACCEL_COPY_SQUARES(width) ((width) == 16 ? 3 : (width) == 8 ? 2 : 1)
+
 /* Where units start on one side: accel_kv_paging with its division prepared. Indices times block_size
  * stay below 2^64: then index / block_size is the high word of index * magic. */
 typedef struct accel_copy_side {
@@ -33,6 +36,8 @@ typedef struct accel_copy_side {
   long long block_size;     /* units */
   long long block_stride, slot_stride;
 } accel_copy_side;
+
+enum { ACCEL_COPY_DEALT_NONE = 0, ACCEL_COPY_DEALT_SRC = 1, ACCEL_COPY_DEALT_DST = 2 };
 
 /* Planes of the same strides.
  *
@@ -42,7 +47,9 @@ typedef struct accel_copy_side {
  * Turned: the last two of `size` are counted in squares of 16 bytes by 16 bytes, of elements of
  * `width` bytes: along `turn_src` elements are neighbours in the source, along `turn_dst` in the
  * destination. There `vectors` is the number of squares side by side along the source that
- * neighbouring threads take, and `runs` that of all squares of a unit.
+ * neighbouring threads take, and `runs` that of all squares of a unit. Where the lines of a square,
+ * of 16 bytes each, lie in short stretches on one side, `dealt` says on which: those of 32 squares
+ * are then moved in the order of that side, on which 2^beside_shift squares lie side by side.
  */
 typedef struct accel_copy_kind {
   accel_copy_side src, dst;
@@ -56,6 +63,8 @@ typedef struct accel_copy_kind {
   unsigned whole;      /* every vector is of `width` bytes */
   unsigned total;      /* vectors, or squares, of a base */
   unsigned first_tile; /* tiles of the kinds before */
+  unsigned dealt;      /* ACCEL_COPY_DEALT_... */
+  unsigned beside_shift;
 } accel_copy_kind;
 
 enum { ACCEL_COPY_COUNTED = 0, ACCEL_COPY_INT32 = 1, ACCEL_COPY_INT64 = 2, ACCEL_COPY_HERE = 3 };
