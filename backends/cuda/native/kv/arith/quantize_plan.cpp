@@ -24,7 +24,7 @@ using accel::quantize::Spec;
 constexpr int kThreads = 256;
 constexpr int kTaken = 2;  // chunks that a thread of dequantize_rows takes
 // Chunks of the segments that are short, and how many of those a lane takes a chunk of.
-constexpr std::int64_t kShortFrom = 4, kShortTo = 16;
+constexpr std::int64_t kShortFrom = 4, kShortTo = 15;
 constexpr int kShortEach = 4;
 // Rows that a thread of a column kernel takes in turn.
 constexpr int kPasses = 16;
@@ -199,7 +199,7 @@ std::vector<QuantizeLaunch> plan_rows(const Problem& p, bool back) {
       launch.grid = static_cast<unsigned>((segments + each - 1) / each);
     } else {
       // The fewer lanes share a segment the fewer of them compute its scale, and the shorter are the
-      // lines that they load.
+      // lines that they load: four chunks a lane pay from 256 bytes on.
       const int held = chunks > kShortTo ? 4 : chunks > 1 ? 2 : 1;
       id = held == 4 ? kQuantizeRows4 : held == 2 ? kQuantizeRows2 : kQuantizeRows1;
       made.lanes_log = log2_of(std::max<std::int64_t>(1, (chunks + held - 1) / held));

@@ -19,9 +19,21 @@ namespace {
 using namespace accel_codes;
 
 constexpr unsigned kThreads = 256, kWarps = kThreads / 32;
-constexpr unsigned kBatch = kShifted ? 2 : 4;  // rows that a thread takes at once
+constexpr unsigned kBatch = 4;  // rows that a thread takes at once
 
 #if ACCEL_VECTOR
+// Calls body(first, batch) for all rows, in batches of kBatch and then one by one.
+template <unsigned Rows>
+struct Batch {
+  static constexpr unsigned rows = Rows;
+};
+template <class Body>
+ACCEL_DEVICE void in_batches(accel_u32 rows, Body body) {
+  accel_u32 k = 0;
+  for (; k + kBatch <= rows; k += kBatch) body(k, Batch<kBatch>());
+  ACCEL_NO_UNROLL for (; k < rows; ++k) body(k, Batch<1>());
+}
+
 // What a thread takes of every strip.
 struct Own {
   accel_u32 column, row, rows, rows_step;  // of all tokens the first row, how many, how far apart
@@ -64,7 +76,8 @@ ACCEL_DEVICE const char* values_of(const accel_column_args& args, const Own& own
 ACCEL_DEVICE void start_load(const accel_column_args& args, const Own& own, const char* from,
                              Chunk* mine) {
   const accel_i64 step = args.token_step[0] * own.rows_step;
-  for (accel_u32 k = 0; from != nullptr && k < own.rows; ++k) {
+  if (from == nullptr) return;
+  for (accel_u32 k = 0; k < own.rows; ++k) {
     accel_async_copy<ACCEL_VECTOR>(mine + k * kThreads, from);
     from += step;
   }
@@ -76,17 +89,16 @@ ACCEL_DEVICE void find_ranges(const accel_column_args& args, const Own& own, boo
   const accel_u32 width = 1u << args.width_log, count = kWords * width;
   WordRange words[kWords];
   ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) words[w] = no_words();
-  const accel_u32 rows = inside ? own.rows : 0;
-  for (accel_u32 k = 0; k < rows; k += kBatch) {
-    Chunk held[kBatch];
-    ACCEL_UNROLL for (unsigned j = 0; j < kBatch; ++j) {
-      if (k + j < rows) held[j] = accel_load_words<kWords>(mine + (k + j) * kThreads);
+  in_batches(inside ? own.rows : 0, [&](accel_u32 k, auto batch) {
+    constexpr unsigned kRows = decltype(batch)::rows;
+    Chunk held[kRows];
+    ACCEL_UNROLL for (unsigned j = 0; j < kRows; ++j) {
+      held[j] = accel_load_words<kWords>(mine + (k + j) * kThreads);
     }
-    ACCEL_UNROLL for (unsigned j = 0; j < kBatch; ++j) {
-      if (k + j >= rows) break;
+    ACCEL_UNROLL for (unsigned j = 0; j < kRows; ++j) {
       ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) add_word(&words[w], held[j].word[w]);
     }
-  }
+  });
   accel_sync_group();
   for (accel_u32 apart = width; apart < 32; apart *= 2) {
     ACCEL_UNROLL for (unsigned w = 0; w < kWords; ++w) {
@@ -213,24 +225,26 @@ ACCEL_DEVICE void write_codes(const accel_column_args& args, const Own& own, acc
     start_load(args, own, from, mine);
     return;
   }
-  for (accel_u32 k = 0; k < own.rows; k += kBatch) {
-    Chunk held[kBatch];
-    ACCEL_UNROLL for (unsigned j = 0; j < kBatch; ++j) {
-      if (k + j < own.rows) held[j] = accel_load_words<kWords>(mine + (k + j) * kThreads);
+  const bool more = from != nullptr;
+  in_batches(own.rows, [&](accel_u32 k, auto batch) {
+    constexpr unsigned kRows = decltype(batch)::rows;
+    Chunk held[kRows];
+    ACCEL_UNROLL for (unsigned j = 0; j < kRows; ++j) {
+      held[j] = accel_load_words<kWords>(mine + (k + j) * kThreads);
     }
-    ACCEL_UNROLL for (unsigned j = 0; j < kBatch; ++j) {
-      if (k + j >= own.rows) break;
+    ACCEL_UNROLL for (unsigned j = 0; j < kRows; ++j) {
       to_floats(held[j], x);
       encode_fast<kChannels, 1>(x, scale, args.spec.zero, made);
       store_codes<kChannels>(codes, made);
       codes += step;
     }
-    ACCEL_UNROLL for (unsigned j = 0; j < kBatch; ++j) {
-      if (from == nullptr || k + j >= own.rows) break;
-      accel_async_copy<ACCEL_VECTOR>(mine + (k + j) * kThreads, from);
-      from += values_step;
+    if (more) {
+      ACCEL_UNROLL for (unsigned j = 0; j < kRows; ++j) {
+        accel_async_copy<ACCEL_VECTOR>(mine + (k + j) * kThreads, from);
+        from += values_step;
+      }
     }
-  }
+  });
 }
 #endif
 

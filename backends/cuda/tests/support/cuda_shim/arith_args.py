@@ -266,11 +266,11 @@ def segment_launch(
     if args.chunks > 128:
         threads = min(1024, max(128, 1 << (-(-args.chunks // 4) - 1).bit_length()))
         return Launch("quantize_rows_block", args, (args.segments,), threads)
-    if 4 <= args.chunks <= 16:
+    if 4 <= args.chunks <= 15:
         args.lanes_log = (args.chunks - 1).bit_length()
         blocks = -(-args.segments // (4 * (THREADS >> args.lanes_log)))
         return Launch("quantize_rows_short", args, (blocks,), THREADS)
-    held = 4 if args.chunks > 16 else 2 if args.chunks > 1 else 1
+    held = 4 if args.chunks > 15 else 2 if args.chunks > 1 else 1
     args.lanes_log = (-(-args.chunks // held) - 1).bit_length()
     blocks = -(-args.segments // (THREADS >> args.lanes_log))
     return Launch(f"quantize_rows_{held}", args, (blocks,), THREADS)
