@@ -25,7 +25,6 @@
  *   accel_shuffle(v, lane) _up _down _xor     u32, i32, float, u64; up/down keep v past the edge
  *   accel_load(p) accel_store(p, v)           as wide as the type: u8 u16 u32 u32x2 u32x4
  *   accel_load_stream(p)                      read once: past L1, read-only for the whole kernel
- *   accel_store_stream(p, v)                  written once: first out of the caches
  *   accel_atomic_add/min/max/or/exchange(p, v), accel_atomic_cas(p, expected, desired)
  *                                             u32 and u64, relaxed, for the device; return the old
  *   accel_load_acquire(p) accel_store_release(p, v), and _system: u32 and u64

@@ -119,27 +119,6 @@ ACCEL_DEVICE accel_u32x4 accel_load_stream(const accel_u32x4* p) {
   return v;
 }
 
-ACCEL_DEVICE void accel_store_stream(accel_u8* p, accel_u8 v) {
-  asm volatile("st.global.cs.u8 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "r"((accel_u32)v)
-               : "memory");
-}
-ACCEL_DEVICE void accel_store_stream(accel_u16* p, accel_u16 v) {
-  asm volatile("st.global.cs.u16 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "h"(v) : "memory");
-}
-ACCEL_DEVICE void accel_store_stream(accel_u32* p, accel_u32 v) {
-  asm volatile("st.global.cs.u32 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "r"(v) : "memory");
-}
-ACCEL_DEVICE void accel_store_stream(accel_u32x2* p, accel_u32x2 v) {
-  asm volatile("st.global.cs.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(p)), "r"(v.x),
-               "r"(v.y)
-               : "memory");
-}
-ACCEL_DEVICE void accel_store_stream(accel_u32x4* p, accel_u32x4 v) {
-  asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)),
-               "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
-               : "memory");
-}
-
 /* --- atomics --------------------------------------------------------------------------------------
  * Relaxed. Generic addresses: shared memory too, except for the acquire and release accesses. */
 

@@ -106,18 +106,6 @@ ACCEL_DEVICE accel_u32x4 accel_load_stream(const accel_u32x4* p) {
   const accel_hip_x4 v = __builtin_nontemporal_load(reinterpret_cast<const accel_hip_x4*>(p));
   return accel_u32x4{v[0], v[1], v[2], v[3]};
 }
-template <typename T>
-ACCEL_DEVICE void accel_store_stream(T* p, T v) {
-  __builtin_nontemporal_store(v, p);
-}
-ACCEL_DEVICE void accel_store_stream(accel_u32x2* p, accel_u32x2 v) {
-  const accel_hip_x2 words = {v.x, v.y};
-  __builtin_nontemporal_store(words, reinterpret_cast<accel_hip_x2*>(p));
-}
-ACCEL_DEVICE void accel_store_stream(accel_u32x4* p, accel_u32x4 v) {
-  const accel_hip_x4 words = {v.x, v.y, v.z, v.w};
-  __builtin_nontemporal_store(words, reinterpret_cast<accel_hip_x4*>(p));
-}
 
 /* --- atomics ------------------------------------------------------------------------------------- */
 

@@ -92,10 +92,6 @@ ACCEL_DEVICE void accel_store(T* p, T v, ACCEL_SHIM_WHERE) {
   accel_shim::check_aligned(p, alignof(T), file, line);
   *p = v;
 }
-template <typename T>
-ACCEL_DEVICE void accel_store_stream(T* p, T v, ACCEL_SHIM_WHERE) {
-  accel_store(p, v, file, line);
-}
 
 /* --- atomics: each may let other threads go first ------------------------------------------------ */
 

@@ -26,7 +26,7 @@ ACCEL_KERNEL_BOUNDS(256, 1, reverse, words_args, args) {
 #ifndef FORGET_BARRIER
   accel_sync_threads();
 #endif
-  accel_store_stream(accel_pointer<accel_u32>(args.out) + first + t, tile[accel_threads() - 1 - t]);
+  accel_store(accel_pointer<accel_u32>(args.out) + first + t, tile[accel_threads() - 1 - t]);
 }
 
 // The same by dynamic shared memory, within groups only.
@@ -76,7 +76,7 @@ ACCEL_DEVICE void copy_vectors(const words_args& args) {
   if (i >= args.count) return;
   const vector* in = accel_pointer<const vector>(args.in);
   vector* out = accel_pointer<vector>(args.out);
-  accel_store_stream(out + i, accel_load_stream(in + i));
+  accel_store(out + i, accel_load_stream(in + i));
   accel_store(out + args.count + i, accel_load(in + i));
 }
 ACCEL_KERNEL(copy_1, words_args, args) { copy_vectors<1>(args); }

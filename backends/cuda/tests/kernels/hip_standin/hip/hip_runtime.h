@@ -100,11 +100,6 @@ T standin_nontemporal_load(const T* p, ACCEL_STANDIN_WHERE) {
   accel_shim::check_aligned(p, alignof(T), file, line);
   return *p;
 }
-template <typename T, typename V>
-void standin_nontemporal_store(V v, T* p, ACCEL_STANDIN_WHERE) {
-  accel_shim::check_aligned(p, alignof(T), file, line);
-  *p = v;
-}
 
 #define __HIP_MEMORY_SCOPE_AGENT 4
 #define __HIP_MEMORY_SCOPE_SYSTEM 5
@@ -149,7 +144,6 @@ inline unsigned long long wall_clock64() { return accel_shim::nanoseconds() / 10
 
 /* As macros: g++ does not mangle names that begin with __builtin. */
 #define __builtin_nontemporal_load standin_nontemporal_load
-#define __builtin_nontemporal_store standin_nontemporal_store
 #define __builtin_amdgcn_wave_barrier standin_amdgcn_wave_barrier
 #define __builtin_amdgcn_fence standin_amdgcn_fence
 #define __builtin_amdgcn_s_sleep standin_amdgcn_s_sleep
