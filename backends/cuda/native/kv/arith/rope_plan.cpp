@@ -7,6 +7,7 @@ namespace accel_cuda::arith {
 namespace {
 
 constexpr std::int64_t kThreads = 256;
+constexpr std::int64_t kResident = 4;  // blocks of a multiprocessor
 // Cosines that a block keeps.
 constexpr std::int64_t kMostCosines = 4096;
 constexpr std::int64_t kMostPiece = 1024;  // pairs
@@ -97,7 +98,10 @@ std::unique_ptr<RopeLaunch> plan_rope(const KeyHeads& keys, const Turning& turni
   const std::int64_t tile =
       std::max<std::int64_t>(1, std::min({rows / lanes, kMostCosines / padded, tokens}));
   const std::int64_t tiles = up(tokens, tile);
-  const std::int64_t groups = std::clamp<std::int64_t>(up(wanted, tiles), 1, keys.layers);
+  // Threads that share no cosines need not wait for one another: then as many as there is room for.
+  const bool alone = lanes == 1;
+  const std::int64_t groups = std::clamp<std::int64_t>(
+      std::max(up(wanted, tiles), alone ? kResident * multiprocessors / tiles : 0), 1, keys.layers);
   const std::int64_t layers_each = up(keys.layers, groups);
   const bool tokens_first = keys.stride > size && keys.token_step < keys.stride;
 
@@ -119,6 +123,7 @@ std::unique_ptr<RopeLaunch> plan_rope(const KeyHeads& keys, const Turning& turni
   args.heads = static_cast<unsigned>(keys.heads);
   args.head_lanes = static_cast<unsigned>(lanes);
   args.tokens_first = tokens_first ? 1 : 0;
+  args.alone = alone ? 1 : 0;
   args.inner_by = quotient(tokens_first ? tile : piece);
   args.middle_by = quotient(tokens_first ? piece : lanes);
   args.turns = turns;

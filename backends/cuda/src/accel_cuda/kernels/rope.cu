@@ -5,7 +5,8 @@
 //
 // A thread turns one chunk of a token in its share of the heads and in all the block's layers, with
 // the cosines and sines of its pairs in registers. The block computes these once for every token and
-// pair, while the first keys are on their way. Tokens that stay are not written.
+// pair, while the first keys are on their way; or, where no two threads have the same ones, each its
+// own, without waiting for the others. Tokens that stay are not written.
 #include "cos_sin.h"
 #include "fault.h"
 #include "numbers.h"
@@ -112,10 +113,10 @@ ACCEL_DEVICE bool find_token(const accel_rope_args& args, accel_u32 n, accel_i64
   return true;
 }
 
-// From where to where token `n` moves; one that stays, or must not be touched, from 0 to 0.
-ACCEL_DEVICE Move find_move(const accel_rope_args& args, accel_u32 n) {
-  accel_i64 offset, old_at, new_at;
-  if (!find_token(args, n, &offset, &old_at, &new_at)) return {0, 0};
+// From where to where token `n` moves, whose positions are there in their lists; one that must not be
+// touched, from 0 to 0.
+ACCEL_DEVICE Move read_move(const accel_rope_args& args, accel_u32 n, accel_i64 old_at,
+                            accel_i64 new_at) {
   if (args.listed) {
     const accel_rope_token* const list =
         args.list != 0 ? accel_pointer<const accel_rope_token>(args.list) : args.here;
@@ -126,6 +127,13 @@ ACCEL_DEVICE Move find_move(const accel_rope_args& args, accel_u32 n) {
   const bool known = is_position(args, from, ACCEL_FAULT_ARG_OLD, n);
   if (!is_position(args, to, ACCEL_FAULT_ARG_NEW, n) || !known || from == to) return {0, 0};
   return {(accel_i32)from, (accel_i32)to};
+}
+
+// The same of a token that has not been looked up.
+ACCEL_DEVICE Move find_move(const accel_rope_args& args, accel_u32 n) {
+  accel_i64 offset, old_at, new_at;
+  if (!find_token(args, n, &offset, &old_at, &new_at)) return {0, 0};
+  return read_move(args, n, old_at, new_at);
 }
 
 ACCEL_DEVICE double read_table(const accel_rope_args& args, const char* at) {
@@ -264,22 +272,31 @@ ACCEL_KERNEL_BOUNDS(256, ACCEL_ROPE_BLOCKS, rope_reposition, accel_rope_args, ar
   };
   if (works) fetch_some();
 
-  for (accel_u32 t = accel_thread(); t < args.tile; t += accel_threads()) {
-    moves[t] = find_move(args, first_token + t);
-  }
-  accel_sync_threads();
-  for (accel_u32 t = accel_group(); t < args.tile; t += accel_threads() / 32) {
-    const Move move = moves[t];
-    if (move.from == move.to) continue;
-    for (accel_u32 p = accel_lane(); p < pairs; p += 32) {
-      find_turn(args, move, first_chunk * kPairs + p, &cosines[t * padded + p],
-                &sines[t * padded + p]);
-    }
-  }
-  accel_sync_threads();
-  if (!works || moves[token].from == moves[token].to) return;
-  float c[kPairs], s[kPairs];
   const accel_u32 at = token * padded + chunk * kPairs;
+  if (args.alone) {
+    if (!works) return;
+    const Move move = read_move(args, first_token + token, old_at, new_at);
+    if (move.from == move.to) return;
+    ACCEL_NO_UNROLL for (unsigned i = 0; i < kPairs; ++i) {
+      find_turn(args, move, pair + i, &cosines[at + i], &sines[at + i]);
+    }
+  } else {
+    for (accel_u32 t = accel_thread(); t < args.tile; t += accel_threads()) {
+      moves[t] = find_move(args, first_token + t);
+    }
+    accel_sync_threads();
+    for (accel_u32 t = accel_group(); t < args.tile; t += accel_threads() / 32) {
+      const Move move = moves[t];
+      if (move.from == move.to) continue;
+      for (accel_u32 p = accel_lane(); p < pairs; p += 32) {
+        find_turn(args, move, first_chunk * kPairs + p, &cosines[t * padded + p],
+                  &sines[t * padded + p]);
+      }
+    }
+    accel_sync_threads();
+    if (!works || moves[token].from == moves[token].to) return;
+  }
+  float c[kPairs], s[kPairs];
   if constexpr (kPairs % 4 == 0) {
     ACCEL_UNROLL for (unsigned i = 0; i < kPairs; i += 4) {
       const accel_words<4> cs = accel_load_words<4>(cosines + at + i);

@@ -57,7 +57,7 @@ typedef struct accel_rope_args {
   unsigned int heads, head_lanes;
   accel_quotient inner_by, middle_by; /* extents of the threads' first and second axis */
   int tokens_first;
-  int unused;
+  int alone; /* each thread finds its pairs' cosines and sines itself */
 
   /* A cos_sin_cache, or if that is 0 a table of each pair's turns per position, times 2^64. */
   unsigned long long table, turns;

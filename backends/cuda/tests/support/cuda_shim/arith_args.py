@@ -61,7 +61,7 @@ class RopeArgs(ctypes.Structure):
         ("inner", u32), ("first", u32), ("pairs", u32),
         ("tile", u32), ("layers_each", u32), ("piece", u32), ("chunks", u32),
         ("heads", u32), ("head_lanes", u32), ("inner_by", Quotient), ("middle_by", Quotient),
-        ("tokens_first", i32), ("unused", i32),
+        ("tokens_first", i32), ("alone", i32),
         ("table", u64), ("turns", u64), ("table_row", i64), ("table_step", i64),
         ("table_kind", i32), ("unused_2", i32), ("here", RopeToken * 48),
     ]  # fmt: skip
@@ -182,7 +182,7 @@ def rope_launch(
     tiles = -(-tokens // args.tile)
     groups = max(1, min(args.layers, -(-blocks // tiles)))
     args.layers_each = -(-args.layers // groups)
-    args.tokens_first = int(tokens_first)
+    args.tokens_first, args.alone = int(tokens_first), int(args.head_lanes == 1)
     axes = (args.tile, args.piece) if tokens_first else (args.piece, args.head_lanes)
     args.inner_by, args.middle_by = Quotient.of(axes[0]), Quotient.of(axes[1])
     grid = (tiles, -(-args.layers // args.layers_each), -(-chunks // args.piece))
