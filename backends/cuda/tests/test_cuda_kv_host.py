@@ -231,32 +231,6 @@ def test_many_copies_start_with_few(movement, driver):
     assert driver.calls("cuMemcpyBatchAsync") == calls + 4  # of 32, 64, 128 and the rest
 
 
-@pytest.mark.parametrize("to_host", [True, False], ids=["to-host", "from-host"])
-def test_pages_too_short_to_stage_go_in_a_batch(movement, to_host):
-    native.kv.set_host_policy(
-        batched_bytes=1, batched_run_bytes=LONG, staged_bytes=1, stretch_bytes=LONG,
-        out_stretch_bytes=LONG, short_run_bytes=2 * 4 * 8 * 2,
-    )  # fmt: skip
-    device = movement.place(make("L | K B S H D", 9))
-    host = movement.pin(make("L | K B S H D", 11))
-    src, dst = (device, host) if to_host else (host, device)
-    pair = prepare(movement, src, dst, hosts=(not to_host, to_host))
-    stream = movement.streams.create()
-    took = []
-    for kind in ("blocks", "tokens"):  # runs of four tokens, and of one
-        pairs = pairs_for(device, host, kind)
-        if not to_host:
-            pairs = [(b, a) for a, b in pairs]
-        expected, before = expect(src, dst, pairs), native.kv.host_counts()
-        slots = [torch.tensor(x) for x in zip(*pairs, strict=True)]
-        native.kv.transfer(pair, src, dst, *slots, stream)
-        stream.synchronize()
-        compare(dst, expected)
-        after = native.kv.host_counts()
-        took += [n for n in ("direct", "batched", "staged") if after[n] > before[n]]
-    assert took == ["batched", "direct"]
-
-
 def test_staging_is_ordered_with_what_comes_before_and_after(movement):
     """Many transfers both ways on two streams, each reading what the one before wrote."""
     native.kv.set_host_policy(**WAYS["staged"])

@@ -210,7 +210,6 @@ py::dict describe_policy(const HostPolicy& policy) {
                   "single_stretch_bytes"_a = policy.single_stretch_bytes,
                   "first_bytes"_a = policy.first_bytes, "growth"_a = policy.growth,
                   "most_bytes"_a = policy.most_bytes,
-                  "short_run_bytes"_a = policy.short_run_bytes,
                   "staging_blocks"_a = policy.staging_blocks);
 }
 
@@ -226,7 +225,6 @@ py::dict set_policy(const py::kwargs& given) {
       {"first_bytes", &wanted.first_bytes},
       {"growth", &wanted.growth},
       {"most_bytes", &wanted.most_bytes},
-      {"short_run_bytes", &wanted.short_run_bytes},
       {"staging_blocks", &wanted.staging_blocks}};
   for (const auto& [name, value] : given) {
     const auto text = name.cast<std::string>();

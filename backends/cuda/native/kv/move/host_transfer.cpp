@@ -283,15 +283,12 @@ bool transfer_by_engine(Pair& pair, const accel::SlotPairs& pairs, StreamHandle 
   const Units units(pairs, group);
   std::int64_t shortest = INT64_MAX;
   for (const accel_kv_plane& plane : planes) shortest = std::min<std::int64_t>(shortest, plane.run_bytes);
-  const bool batches = EngineCopies::batches();
-  if (batches && bytes >= policy.batched_bytes && shortest >= policy.batched_run_bytes) {
+  if (EngineCopies::batches() && bytes >= policy.batched_bytes &&
+      shortest >= policy.batched_run_bytes) {
     return transfer_batched(pair, planes, units, to_host, stream);
   }
-  if (bytes >= policy.staged_bytes) {
-    if (transfer_staged(pair, planes, units, to_host, stream)) return true;
-    if (batches && shortest >= policy.short_run_bytes) {
-      return transfer_batched(pair, planes, units, to_host, stream);
-    }
+  if (bytes >= policy.staged_bytes && transfer_staged(pair, planes, units, to_host, stream)) {
+    return true;
   }
   ++counts.direct;
   return false;

@@ -30,8 +30,6 @@ struct HostPolicy {
   std::int64_t growth = 8;                   // kernels are more than 8 times as fast as copies,
   std::int64_t most_bytes = 32 << 20;        // so that pieces may grow fast up to the largest, of
                                              // which staging memory must hold three at a time
-  std::int64_t short_run_bytes = 32 << 10;   // batched after all, if runs are this long on both
-                                             // sides and stretches too short: pages
   std::int64_t staging_blocks = 4;           // blocks of a kernel within the device, for one that
                                              // reads or writes the host's memory
 };
