@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 
+from .listening import free_port
 from .running import RunOptions
 
 __all__ = ["RankSet", "Ranks", "ranks_fixture"]
@@ -141,7 +142,7 @@ class RankSet:
             "device": options.device,
             "size": size,
             "world": world,
-            "port": _free_port(),
+            "port": free_port(),
         }
         self._ranks = [_server().fork({**request, "rank": rank}) for rank in range(size)]
 
@@ -293,12 +294,6 @@ class Ranks:
 
 class _SpentError(Exception):
     """The case passed and has used up its ranks."""
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 _CLEANED = pytest.StashKey[bool]()
