@@ -31,8 +31,12 @@ constexpr bool kMultiplies = kFrom == ACCEL_I8 || kFrom == ACCEL_E4M3 || kFrom =
 constexpr bool kDivides = kTo == ACCEL_I8 || kTo == ACCEL_E4M3 || kTo == ACCEL_E5M2;
 constexpr unsigned kThreads = ACCEL_CONVERT_THREADS, kTaken = ACCEL_CONVERT_TAKEN(ACCEL_VECTOR);
 constexpr unsigned kTile = kThreads * kTaken;
-// Blocks that shall fit a multiprocessor, without spilling.
+// Blocks that shall fit a multiprocessor, without spilling. Turing has room for eight.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr unsigned kResident = 8;
+#else
 constexpr unsigned kResident = kDivides || ACCEL_VECTOR > 16 ? 8 : 12;
+#endif
 
 template <unsigned Bytes>
 struct Loaded {
@@ -102,26 +106,27 @@ ACCEL_DEVICE bool quotient_codes(const float* x, const Divisor& by, accel_u32* c
     }
     *codes = four_bytes(low[0], low[1], low[2], low[3]);
     return sure;
-  }
+  } else {
 #if ACCEL_PTX(890)
-  ACCEL_UNROLL for (unsigned i = 0; i < 4; ++i) {
-    low[i] = x[i] * by.low;
-    high[i] = x[i] * by.high;
-  }
-  *codes = accel_pack<kTo>(low);
-  return sure && *codes == accel_pack<kTo>(high);
+    ACCEL_UNROLL for (unsigned i = 0; i < 4; ++i) {
+      low[i] = x[i] * by.low;
+      high[i] = x[i] * by.high;
+    }
+    *codes = accel_pack<kTo>(low);
+    return sure && *codes == accel_pack<kTo>(high);
 #else
-  if (!accel_divides_fast(by.scale)) return false;
-  const float reciprocal = 1.0f / by.scale;
-  ACCEL_UNROLL for (unsigned i = 0; i < 4; ++i) {
-    // Far quotients saturate whatever their last place is, and have no finite remainder.
-    const float near = x[i] * reciprocal;
-    const bool far = !(near < 0x1p20f && near > -0x1p20f);
-    low[i] = far ? near : accel_divide_by(x[i], by.scale, reciprocal);
-  }
-  *codes = accel_pack<kTo>(low);
-  return true;
+    if (!accel_divides_fast(by.scale)) return false;
+    const float reciprocal = 1.0f / by.scale;
+    ACCEL_UNROLL for (unsigned i = 0; i < 4; ++i) {
+      // Far quotients saturate whatever their last place is, and have no finite remainder.
+      const float near = x[i] * reciprocal;
+      const bool far = !(near < 0x1p20f && near > -0x1p20f);
+      low[i] = far ? near : accel_divide_by(x[i], by.scale, reciprocal);
+    }
+    *codes = accel_pack<kTo>(low);
+    return true;
 #endif
+  }
 }
 
 // A run on both sides, whose `dst` is 0 where it is skipped, and its scales.
